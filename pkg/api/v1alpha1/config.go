@@ -1,0 +1,108 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Config holds the timings and limits of the whole fleet.
+type Config struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+	Spec              ConfigSpec `json:"spec,omitempty"`
+
+	// Position is where the configuration declares it.
+	Position Position `json:"-"`
+}
+
+// ConfigSpec groups the settings by what they govern. Every field has a default.
+type ConfigSpec struct {
+	Health   HealthConfig   `json:"health,omitempty"`
+	Failover FailoverConfig `json:"failover,omitempty"`
+	Apply    ApplyConfig    `json:"apply,omitempty"`
+	Plan     PlanConfig     `json:"plan,omitempty"`
+	Metrics  ServerConfig   `json:"metrics,omitempty"`
+	// Webhook is off while its address is empty.
+	Webhook ServerConfig `json:"webhook,omitempty"`
+	// HubID tells this hub's ApplySets from another's on the same member. Default: derived from
+	// the name of the configuration and kept in the state.
+	HubID string `json:"hubID,omitempty"`
+}
+
+// HealthConfig governs when a cluster counts as failed and recovered.
+type HealthConfig struct {
+	// FailureThreshold is how long probes must fail. Default 30s.
+	FailureThreshold *metav1.Duration `json:"failureThreshold,omitempty"`
+	// RecoveryThreshold is how long probes must succeed. Default 30s.
+	RecoveryThreshold *metav1.Duration `json:"recoveryThreshold,omitempty"`
+	// ProbeInterval between two probes of a cluster. Default 2s, which is also the least at rest.
+	ProbeInterval *metav1.Duration `json:"probeInterval,omitempty"`
+	// ProbeTimeout of one probe. Default 5s.
+	ProbeTimeout *metav1.Duration `json:"probeTimeout,omitempty"`
+	// Rules judge kinds that kstatus cannot, by CEL.
+	Rules []HealthRule `json:"rules,omitempty"`
+}
+
+// HealthRule judges the objects of a kind by CEL expressions over object.
+type HealthRule struct {
+	Group string `json:"group"`
+	Kind  string `json:"kind"`
+	// Healthy and Failed are expressions that yield a boolean; neither: progressing.
+	Healthy string `json:"healthy"`
+	Failed  string `json:"failed,omitempty"`
+	// Message is an expression that yields a string.
+	Message string `json:"message,omitempty"`
+}
+
+// FailoverConfig governs moves.
+type FailoverConfig struct {
+	// ImplicitTolerationSeconds is the toleration of not-ready and unreachable for workloads that
+	// declare none. Default 300.
+	ImplicitTolerationSeconds *int64 `json:"implicitTolerationSeconds,omitempty"`
+	// DrainSeconds between the new copy's health and the removal of the old one. Default 60.
+	DrainSeconds *int64 `json:"drainSeconds,omitempty"`
+	// GracePeriodSeconds before a move without health counts as stuck. Default 600.
+	GracePeriodSeconds *int64 `json:"gracePeriodSeconds,omitempty"`
+	// ApplicationTolerationSeconds is the default of application failover. Default 300.
+	ApplicationTolerationSeconds *int64 `json:"applicationTolerationSeconds,omitempty"`
+	// EvictionsPerSecond for each cluster, as a decimal number. Default "0.5".
+	EvictionsPerSecond string `json:"evictionsPerSecond,omitempty"`
+	// VetoWindow is the time within which clusters must turn Unknown to count as one event.
+	// Default 10m.
+	VetoWindow *metav1.Duration `json:"vetoWindow,omitempty"`
+	// VetoReadyFor is how long a cluster must have been Ready in the last hour to count. Default 5m.
+	VetoReadyFor *metav1.Duration `json:"vetoReadyFor,omitempty"`
+	// FailbackAfter is the default of failback: Auto. Default 10m.
+	FailbackAfter *metav1.Duration `json:"failbackAfter,omitempty"`
+	// PausedUntil stops all evictions until then, for PausedReason.
+	PausedUntil  *metav1.Time `json:"pausedUntil,omitempty"`
+	PausedReason string       `json:"pausedReason,omitempty"`
+}
+
+// ApplyConfig governs how members are written to.
+type ApplyConfig struct {
+	// Concurrency is how many requests are in flight for one cluster. Default 32.
+	Concurrency *int32 `json:"concurrency,omitempty"`
+	// RequestTimeout of one request. Default 30s.
+	RequestTimeout *metav1.Duration `json:"requestTimeout,omitempty"`
+	// WaitTimeout of a gate such as crd-established. Default 60s.
+	WaitTimeout *metav1.Duration `json:"waitTimeout,omitempty"`
+	// FullCompareInterval between two full comparisons of an object. Default 24h.
+	FullCompareInterval *metav1.Duration `json:"fullCompareInterval,omitempty"`
+	// DriftFightLimit is how often in a minute a field may be put back before it is only reported.
+	// Default 5.
+	DriftFightLimit *int32 `json:"driftFightLimit,omitempty"`
+}
+
+// PlanConfig governs the plan and its findings.
+type PlanConfig struct {
+	// Severity changes the severity of findings by id: blocker, caution, info or off.
+	Severity map[string]string `json:"severity,omitempty"`
+	// RecordInterval is the least time between two writes of one Placement. Default 10s.
+	RecordInterval *metav1.Duration `json:"recordInterval,omitempty"`
+}
+
+// ServerConfig is an address to serve on.
+type ServerConfig struct {
+	// BindAddress is host:port. Metrics default to 127.0.0.1:8080; port 0 picks a free one.
+	BindAddress string `json:"bindAddress,omitempty"`
+}

@@ -1,0 +1,144 @@
+package v1alpha1
+
+import (
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// FormatVersion is the version of the fleet-file format that this release writes and reads.
+const FormatVersion = 1
+
+// Snapshot says of a fleet file when it was taken.
+type Snapshot struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+	FormatVersion     int          `json:"formatVersion,omitempty"`
+	TakenAt           *metav1.Time `json:"takenAt,omitempty"`
+	// Revisions are the applied revisions by source, where the snapshot's writer knew them.
+	Revisions map[string]string `json:"revisions,omitempty"`
+}
+
+// Placement is a decision: where a workload is, with how many replicas, and how its moves stand.
+type Placement struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+	Spec              PlacementSpec   `json:"spec"`
+	Status            PlacementStatus `json:"status,omitempty"`
+}
+
+// PlacementSpec is the decision itself.
+type PlacementSpec struct {
+	Workload ObjectReference `json:"workload"`
+	// Clusters are the chosen ones, by name.
+	Clusters []TargetCluster `json:"clusters,omitempty"`
+	// AffinityGroup is the name of the clusterAffinities group that was used.
+	AffinityGroup string `json:"affinityGroup,omitempty"`
+	// Evicting names clusters that the workload is being moved away from.
+	Evicting []string `json:"evicting,omitempty"`
+	// RebalanceAt asks for fresh scheduling once, when the snapshot's time has reached it.
+	RebalanceAt *metav1.Time `json:"rebalanceAt,omitempty"`
+	// Inputs is the digest of what the decision was made from. Equal: it stands. Different or
+	// absent: it is made again with these shares as the previous ones.
+	Inputs string `json:"inputs,omitempty"`
+}
+
+// TargetCluster is a chosen cluster. Replicas is nil for objects without replicas.
+type TargetCluster struct {
+	Name     string `json:"name"`
+	Replicas *int64 `json:"replicas,omitempty"`
+}
+
+// PlacementStatus holds timers, moves and debts. Reasons are not kept; explain recomputes them.
+type PlacementStatus struct {
+	ObservedGeneration int64              `json:"observedGeneration,omitempty"`
+	Conditions         []metav1.Condition `json:"conditions,omitempty"`
+	// Moves are removals that wait for their new copies.
+	Moves []MoveStatus `json:"moves,omitempty"`
+	// UnhealthySince are the timers of application failover, by cluster.
+	UnhealthySince []ClusterTime `json:"unhealthySince,omitempty"`
+	// Debts are removals that an unreachable cluster still owes.
+	Debts []ClusterTime `json:"debts,omitempty"`
+	// FailbackSince is since when an earlier affinity group has been able to hold the workload.
+	FailbackSince *metav1.Time `json:"failbackSince,omitempty"`
+	// Worst are the up to ten clusters that are worst off, with the reason.
+	Worst []ClusterMessage `json:"worst,omitempty"`
+}
+
+// MoveStatus is one removal that waits.
+type MoveStatus struct {
+	// From is the cluster whose copy goes.
+	From  string      `json:"from"`
+	Since metav1.Time `json:"since"`
+	// HealthySince is since when all new copies are healthy; nil: not yet.
+	HealthySince *metav1.Time `json:"healthySince,omitempty"`
+}
+
+// ClusterTime is a point in time on a cluster.
+type ClusterTime struct {
+	Cluster string      `json:"cluster"`
+	Time    metav1.Time `json:"time"`
+}
+
+// ClusterMessage is a message about a cluster.
+type ClusterMessage struct {
+	Cluster string `json:"cluster"`
+	Message string `json:"message"`
+}
+
+// Inventory is what a member holds of ours.
+type Inventory struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+	Spec              InventorySpec `json:"spec"`
+}
+
+// InventorySpec lists the objects of one member.
+type InventorySpec struct {
+	Cluster string            `json:"cluster"`
+	Objects []InventoryObject `json:"objects,omitempty"`
+}
+
+// InventoryObject is one object that a member holds.
+type InventoryObject struct {
+	ObjectReference `json:",inline"`
+	// Digest is that of the manifest that we applied; empty for Secrets and unknown ones.
+	Digest string `json:"digest,omitempty"`
+	// Source names the GitSource, as "name" or "namespace/name".
+	Source string `json:"source,omitempty"`
+	// Health is healthy, progressing, degraded or empty for unknown.
+	Health Health `json:"health,omitempty"`
+	// Replicas is the share of a divided object.
+	Replicas *int64 `json:"replicas,omitempty"`
+	// Prune is the value of the object's prune annotation.
+	Prune string `json:"prune,omitempty"`
+}
+
+// Health is the verdict on an object or a cluster.
+type Health string
+
+// The values of Health.
+const (
+	HealthUnknown     Health = ""
+	HealthHealthy     Health = "healthy"
+	HealthProgressing Health = "progressing"
+	HealthDegraded    Health = "degraded"
+)
+
+// ClusterFacts are facts of a member that checks of the preview need.
+type ClusterFacts struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+	Spec              ClusterFactsSpec `json:"spec"`
+}
+
+// ClusterFactsSpec lists the facts. An absent list is not known and its check is not made; an empty
+// one is known to be empty.
+type ClusterFactsSpec struct {
+	Cluster         string   `json:"cluster"`
+	Version         string   `json:"version,omitempty"`
+	StorageClasses  []string `json:"storageClasses,omitempty"`
+	IngressClasses  []string `json:"ingressClasses,omitempty"`
+	PriorityClasses []string `json:"priorityClasses,omitempty"`
+	// Schemas are OpenAPI v3 documents by group and version ("apps/v1"), or references to them.
+	Schemas *apiextensionsv1.JSON `json:"schemas,omitempty"`
+}

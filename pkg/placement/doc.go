@@ -1,0 +1,6 @@
+// Package placement decides which clusters a workload goes to and how many replicas each gets.
+//
+// It is a pure function from requests, a fleet and previous decisions to decisions: the same bytes
+// for the same input, whatever its order. Every cluster of the fleet is in every answer, chosen
+// with its score and share or rejected by the first filter that rejected it, with a reason.
+package placement

@@ -1,0 +1,100 @@
+package placement
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+)
+
+// Request asks for a place for one workload.
+type Request struct {
+	Workload v1alpha1.ObjectReference
+	Labels   map[string]string
+	// Replicas is nil for objects that have none: they go whole to every chosen cluster.
+	Replicas *int64
+	// Requests is what one replica asks for. See PodRequests for the formula.
+	Requests corev1.ResourceList
+	// Strategy is the placement of the policy that owns the workload; never nil.
+	Strategy *v1alpha1.PlacementStrategy
+	// PolicyPriority and ClassPriority order open decisions when capacity is scarce.
+	PolicyPriority int32
+	ClassPriority  int32
+	// Pinned workloads are never moved by NoExecute taints or application failover.
+	Pinned bool
+	// Indivisible workloads (an Indexed Job, a Pod) go whole to one cluster under Divided.
+	Indivisible bool
+	// CRDOnClusters, when the plan places the CRD of the workload's kind itself, are the clusters it
+	// goes to: the kind counts as served there.
+	CRDOnClusters map[string]bool
+	// Previous is the recorded decision; nil: never decided.
+	Previous *Previous
+	// Held are the clusters that hold the workload now, by name.
+	Held map[string]bool
+}
+
+// Previous is what was decided and recorded before.
+type Previous struct {
+	Clusters      []v1alpha1.TargetCluster
+	AffinityGroup string
+	// Evicting names clusters that the workload is being moved away from.
+	Evicting []string
+	// RebalanceAt asks for fresh scheduling once the fleet's time has reached it.
+	RebalanceAt *time.Time
+	// Inputs is the digest that the decision was made from; equal to the request's: it stands.
+	Inputs string
+}
+
+// Decision is the answer to a Request.
+type Decision struct {
+	Workload v1alpha1.ObjectReference `json:"-"`
+	// Strategy is "Duplicated", "Divided/Aggregated", "Divided/Weighted/Static" or
+	// "Divided/Weighted/Dynamic".
+	Strategy      string `json:"strategy"`
+	Replicas      *int64 `json:"replicas"`
+	AffinityGroup string `json:"affinityGroup"`
+	// Standing tells that the previous decision was kept as it was.
+	Standing bool `json:"standing"`
+	// Clusters are the chosen ones, by name.
+	Clusters []Assignment `json:"clusters"`
+	// Rejected groups the others by filter and reason, in the order of the filters.
+	Rejected []Rejection `json:"rejected"`
+	// Unassigned is how many replicas found no place under BestEffort.
+	Unassigned int64 `json:"unassigned"`
+	// Error says why the workload cannot be placed; Clusters then shows what it keeps.
+	Error string `json:"error"`
+	// Inputs is the digest of what was decided from, to be recorded with the decision.
+	Inputs string `json:"-"`
+	// Notes are remarks that become findings.
+	Notes []Note `json:"-"`
+}
+
+// Assignment is a chosen cluster.
+type Assignment struct {
+	Name string `json:"name"`
+	// Replicas is nil for objects without replicas.
+	Replicas *int64 `json:"replicas"`
+	// Score is the weighted mean of Scores, 0 to 100.
+	Score  int64            `json:"score"`
+	Scores map[string]int64 `json:"scores"`
+	// Capacity is how many replicas the cluster had room for when this was decided; nil: unknown,
+	// or not looked at.
+	Capacity *int64   `json:"capacity"`
+	Reasons  []string `json:"reasons"`
+}
+
+// Rejection lists clusters that one filter rejected for one reason.
+type Rejection struct {
+	// Filter is one of the names of the filters, or Spread, Weight or NoShare.
+	Filter   string   `json:"filter"`
+	Reason   string   `json:"reason"`
+	Clusters []string `json:"clusters"`
+}
+
+// Note is a remark about a decision; ID is the id of a finding.
+type Note struct {
+	ID       string
+	Message  string
+	Clusters []string
+}

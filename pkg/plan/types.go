@@ -1,0 +1,199 @@
+package plan
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/placement"
+	"github.com/armada-sync/armada-sync/pkg/render"
+)
+
+// Source is one source as a plan sees it: its tree and what its GitSource permits.
+type Source struct {
+	render.Tree
+	// Spec is the GitSource's, with defaults.
+	Spec v1alpha1.GitSourceSpec
+	// AllowPrune is the revision for which prune limits are lifted.
+	AllowPrune string
+	// Stale tells that the last fetch failed and Tree is the last good one: nothing is pruned.
+	Stale bool
+}
+
+// Trees are the last good trees of every source. A source that has none yet is not among them, and
+// nothing of it changes.
+type Trees []Source
+
+// Snapshot is what a plan knows about the fleet, taken at one time.
+type Snapshot struct {
+	// Now is the time that tolerations and drain times count from.
+	Now time.Time
+	// TakenAt is when the snapshot was taken; zero where a fleet file does not say.
+	TakenAt time.Time
+	// Clusters with taints and conditions as they stand.
+	Clusters []v1alpha1.Cluster
+	// Placements are the standing decisions.
+	Placements []v1alpha1.Placement
+	// Members are what each member holds, by cluster. A cluster without an entry holds nothing that
+	// is known; see Member.Known.
+	Members map[string]Member
+	// Facts by cluster; a missing one makes checks report not-checked.
+	Facts map[string]v1alpha1.ClusterFactsSpec
+	// Config with defaults.
+	Config v1alpha1.ConfigSpec
+	// AppliedRevisions by source, where known.
+	AppliedRevisions map[string]string
+	// FleetDigest identifies the fleet's part of the snapshot in the form sha256:<hex>.
+	FleetDigest string
+}
+
+// Member is what one member holds of ours.
+type Member struct {
+	// Known tells that Objects is the whole truth: caches are synced, or the fleet file has an
+	// Inventory of this cluster. Otherwise absence proves nothing.
+	Known bool
+	// Reachable tells that writes can reach it now. Of an unreachable member Objects is the last
+	// that was seen.
+	Reachable bool
+	Objects   map[v1alpha1.ObjectKey]Held
+}
+
+// Held is one object of ours on a member.
+type Held struct {
+	v1alpha1.ObjectReference
+	UID             string
+	ResourceVersion string
+	// Source is the name of the GitSource that it came from.
+	Source string
+	// Digest of the manifest that was applied last, from the object's annotation.
+	Digest string
+	// OwnedFields is the fieldsV1 document of our Apply entry, nil where it is not known. Fields of
+	// the desired manifest that it lacks were changed by someone else.
+	OwnedFields []byte
+	// Drift are fields, as JSON pointers, in which a full comparison found the live object to
+	// differ though we own them.
+	Drift  []string
+	Health v1alpha1.Health
+	// HealthMessage says why it is not healthy.
+	HealthMessage string
+	// Replicas is the share that was recorded on a divided object.
+	Replicas *int64
+	// Prune is the live object's prune annotation: "", "confirm" or "disabled".
+	Prune string
+	// PausedUntil is the live object's; zero: not paused.
+	PausedUntil time.Time
+	// Terminating tells that the object is being deleted.
+	Terminating bool
+}
+
+// Plan is everything that changes, and why.
+type Plan struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	// Revisions by source.
+	Revisions   map[string]string `json:"revisions"`
+	FleetDigest string            `json:"fleetDigest"`
+	// Placements by namespace, kind and name of the workload.
+	Placements []PlacementEntry `json:"placements"`
+	// Clusters by name: every cluster of the fleet.
+	Clusters []ClusterChanges `json:"clusters"`
+	// Findings in the order of Finding.Compare.
+	Findings []v1alpha1.Finding `json:"findings"`
+
+	renders *renderer
+}
+
+// PlacementEntry is the decision about one object with the policy that asked for it.
+type PlacementEntry struct {
+	Workload v1alpha1.ObjectReference `json:"workload"`
+	Source   string                   `json:"source"`
+	Policy   PolicyReference          `json:"policy"`
+	placement.Decision
+}
+
+// PolicyReference names a policy and its place.
+type PolicyReference struct {
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	Source    string `json:"source"`
+}
+
+// ClusterChanges lists what happens on one cluster.
+type ClusterChanges struct {
+	Name    string         `json:"name"`
+	Objects []ObjectChange `json:"objects"`
+}
+
+// ObjectChange is what happens to one object on one cluster.
+type ObjectChange struct {
+	v1alpha1.ObjectReference
+	Action v1alpha1.Action `json:"action"`
+	// Digest of the desired manifest, or of the held one for prune; empty for Secrets.
+	Digest string `json:"digest"`
+	// Overrides are the "file:line" of the rules that changed it.
+	Overrides []string      `json:"overrides"`
+	Gate      v1alpha1.Gate `json:"gate"`
+
+	// Source is the name of the GitSource.
+	Source string `json:"-"`
+	// Replicas is the share of a divided object on this cluster.
+	Replicas *int64 `json:"-"`
+}
+
+// ClusterPlan is one cluster's part of a plan, complete in itself: it can be stored, sent to an agent
+// in the cluster or to another shard, and be carried out there without the rest.
+type ClusterPlan struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Cluster    string `json:"cluster"`
+	HubID      string `json:"hubID"`
+	// Revisions by source, for messages.
+	Revisions map[string]string `json:"revisions"`
+	// Operations in the order in which they may start: by wave, then by kind. Prunes come last.
+	Operations []Operation `json:"operations"`
+	// Sets are, by source, what the ApplySets of this cluster must list when all is done.
+	Sets []ApplySet `json:"sets"`
+}
+
+// Operation is one thing to do with one object. Skipped and unchanged ones are listed without a
+// manifest, since sets and health concern them too.
+type Operation struct {
+	v1alpha1.ObjectReference
+	Action v1alpha1.Action `json:"action"`
+	Gate   v1alpha1.Gate   `json:"gate,omitempty"`
+	Source string          `json:"source"`
+	// Manifest is what to send, without our own metadata; nil unless create or configure.
+	Manifest *unstructured.Unstructured `json:"manifest,omitempty"`
+	// Digest goes into the object's annotation. For Secrets the executor computes its own.
+	Digest string `json:"digest,omitempty"`
+	// Replicas is recorded on divided objects.
+	Replicas *int64 `json:"replicas,omitempty"`
+	// HandOver are JSON pointers of fields that we let go of: their live values are kept.
+	HandOver []string `json:"handOver,omitempty"`
+	// OnCreateOnly are JSON pointers of fields that are sent with a create alone.
+	OnCreateOnly []string `json:"onCreateOnly,omitempty"`
+	// Adopt takes over an existing object that is not ours (conflictResolution: Overwrite).
+	Adopt bool `json:"adopt,omitempty"`
+	// Expected is what the plan saw of the object; another digest there makes the plan stale.
+	ExpectedUID    string `json:"expectedUID,omitempty"`
+	ExpectedDigest string `json:"expectedDigest,omitempty"`
+	// Wave orders operations; lower first.
+	Wave int `json:"wave,omitempty"`
+	// DependsOn are objects that must be applied and healthy first.
+	DependsOn []v1alpha1.ObjectReference `json:"dependsOn,omitempty"`
+	// Identity is the service account to act as, as namespace/name; empty: the controller's own.
+	Identity string `json:"identity,omitempty"`
+	// Reason is for people: why this happens.
+	Reason string `json:"reason,omitempty"`
+}
+
+// ApplySet is one source's set of objects on one cluster.
+type ApplySet struct {
+	Source string `json:"source"`
+	// GroupKinds in kubectl's spelling, sorted.
+	GroupKinds []string `json:"groupKinds"`
+	// Namespaces that the members live in, sorted.
+	Namespaces []string `json:"namespaces"`
+}
