@@ -1,0 +1,164 @@
+package fleet
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// process is a child and how it ended.
+type process struct {
+	cmd *exec.Cmd
+	// exited is closed when the process has ended; err is valid from then on.
+	exited chan struct{}
+	err    error
+}
+
+// startCommand starts a command and waits for it in the background.
+func startCommand(cmd *exec.Cmd) (*process, error) {
+	p := &process{cmd: cmd, exited: make(chan struct{})}
+	started := make(chan error, 1)
+	go func() {
+		// Linux sends the parent-death signal when the *thread* that made the
+		// child ends, so that thread must live as long as the child.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			p.err = cmd.Wait()
+			close(p.exited)
+		}
+	}()
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("start %q: %w", cmd.Path, err)
+	}
+	return p, nil
+}
+
+// program says how one part of a cluster is run.
+type program struct {
+	name string // the file name of its log, without ".log"
+	bin  string
+	args []string
+	dir  string // work folder, home and log folder
+	// locks are the files whose locks the process shall hold as long as it runs.
+	locks []*os.File
+	// detached programs survive this process.
+	detached bool
+}
+
+func (p program) logPath() string { return filepath.Join(p.dir, p.name+".log") }
+
+// start runs the program. Its output is appended to its log.
+func (p program) start() (*process, error) {
+	log, err := os.OpenFile(p.logPath(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close() // The child has its own copy.
+	cmd := exec.Command(p.bin, p.args...)
+	cmd.Dir = p.dir
+	cmd.Stdout, cmd.Stderr = log, log
+	// HOME: kwok and client-go would read the user's configuration.
+	cmd.Env = append(os.Environ(), "HOME="+p.dir, "KUBECONFIG=")
+	cmd.ExtraFiles = p.locks
+	cmd.SysProcAttr = childAttributes(p.detached)
+	return startCommand(cmd)
+}
+
+func (p *process) running() bool {
+	select {
+	case <-p.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+func (p *process) signal(s syscall.Signal) error {
+	err := p.cmd.Process.Signal(s)
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil
+	}
+	return err
+}
+
+// stop sends the signal and waits for the end; when ctx ends first, it kills
+// the process and says so.
+func (p *process) stop(ctx context.Context, s syscall.Signal) error {
+	if err := p.signal(s); err != nil {
+		return err
+	}
+	// A process that is stopped (SIGSTOP) would never see the signal.
+	if err := p.signal(syscall.SIGCONT); err != nil {
+		return err
+	}
+	select {
+	case <-p.exited:
+		return nil
+	case <-ctx.Done():
+		p.kill()
+		return fmt.Errorf("process %d did not end on %s and was killed: %w", p.cmd.Process.Pid, s, context.Cause(ctx))
+	}
+}
+
+// kill ends the process at once.
+func (p *process) kill() {
+	if p.signal(syscall.SIGKILL) == nil {
+		<-p.exited
+	}
+}
+
+// identity tells a process from a later one with the same number.
+type identity struct {
+	PID int `json:"pid"`
+	// Executable is the path of the program file.
+	Executable string `json:"executable"`
+	// Started is the start time in the form that the system gives it.
+	Started string `json:"started"`
+}
+
+// alive says whether exactly this process still runs.
+func (i identity) alive() bool {
+	now, err := identify(i.PID)
+	return err == nil && now == i
+}
+
+// kill ends the process if it is still the same one, and waits until it is
+// gone or ctx ends.
+func (i identity) kill(ctx context.Context) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for sent := false; i.alive(); sent = true {
+		if !sent {
+			if err := syscall.Kill(i.PID, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+				return fmt.Errorf("end process %d: %w", i.PID, err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the end of process %d: %w", i.PID, context.Cause(ctx))
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// logTail returns the last lines of a log, for an error message.
+func logTail(path string, lines int) string {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	all := strings.Split(string(bytes.TrimSpace(content)), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
