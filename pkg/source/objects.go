@@ -1,0 +1,182 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"sync"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/go-git/go-git/v5/plumbing/storer"
+)
+
+// objects reads commits, trees and blobs of one Git object store. go-git's
+// stores may not be read from several goroutines; this may.
+type objects struct {
+	mu    sync.Mutex
+	store storer.EncodedObjectStorer
+	// folders are those built before, by tree and by how far the limits let
+	// them go; a commit that changes one file costs its path only.
+	folders map[plumbing.Hash]*directory
+	limits  Limits
+}
+
+// newObjects reads from store. The limits must have their defaults.
+func newObjects(store storer.EncodedObjectStorer, limits Limits) *objects {
+	return &objects{store: store, folders: map[plumbing.Hash]*directory{}, limits: limits}
+}
+
+// errMissing marks an object that should be there and is not: the store is
+// incomplete, and a fresh clone would cure it.
+var errMissing = errors.New("object missing")
+
+// errNoCommit marks a hash that names something else than a commit.
+var errNoCommit = errors.New("not a commit")
+
+// tree builds the tree of a commit. Every tree and the size of every blob is
+// looked up, so a success also means that no object of the commit is missing.
+func (o *objects) tree(rev Revision) (*Tree, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	commit, err := o.commit(plumbing.NewHash(rev.Hash))
+	if err != nil {
+		return nil, err
+	}
+	a := &assembler{limits: o.limits}
+	dir, err := o.directory(a, commit.TreeHash, "", 0)
+	if err != nil {
+		return nil, fmt.Errorf("tree of commit %s: %w", rev.Hash, err)
+	}
+	subject, _, _ := strings.Cut(commit.Message, "\n")
+	return &Tree{
+		revision: rev,
+		root:     &node{name: ".", mode: modeFolder, hash: commit.TreeHash, dir: dir},
+		blobs:    o,
+		maxFile:  o.limits.MaxFileBytes,
+		commit:   Commit{Time: commit.Committer.When, Author: commit.Author.Name, Subject: subject},
+	}, nil
+}
+
+// commit reads a commit. The caller holds mu.
+func (o *objects) commit(hash plumbing.Hash) (*object.Commit, error) {
+	obj, err := o.store.EncodedObject(plumbing.AnyObject, hash)
+	if err != nil {
+		return nil, fmt.Errorf("commit %s: %w", hash, missingOr(err))
+	}
+	if obj.Type() != plumbing.CommitObject {
+		return nil, fmt.Errorf("%w: %s is a %s, %w", ErrRefNotFound, hash, obj.Type(), errNoCommit)
+	}
+	c, err := object.DecodeCommit(o.store, obj)
+	if err != nil {
+		return nil, fmt.Errorf("%w: commit %s: %w", ErrContent, hash, err)
+	}
+	return c, nil
+}
+
+func missingOr(err error) error {
+	if errors.Is(err, plumbing.ErrObjectNotFound) {
+		return errMissing
+	}
+	return err
+}
+
+func (o *objects) directory(a *assembler, hash plumbing.Hash, at string, depth int) (*directory, error) {
+	if d := o.folders[hash]; d != nil {
+		return d, a.reuse(at, depth, d)
+	}
+	tree, err := object.GetTree(o.store, hash)
+	if err != nil {
+		return nil, fmt.Errorf("folder %q: %w", at, treeError(err))
+	}
+	children := make([]*node, 0, len(tree.Entries))
+	for _, e := range tree.Entries {
+		// The name is checked before it becomes part of a path.
+		if err := checkEntryName(e.Name); err != nil {
+			return nil, fmt.Errorf("%w: in folder %q: %w", ErrContent, at, err)
+		}
+		n, err := o.entry(a, e, path.Join(at, e.Name), depth)
+		if err != nil {
+			return nil, err
+		}
+		children = append(children, n)
+	}
+	d, err := a.directory(at, children)
+	if err != nil {
+		return nil, err
+	}
+	o.folders[hash] = d
+	return d, nil
+}
+
+// treeError tells an object that is not there from one that cannot be decoded.
+func treeError(err error) error {
+	if errors.Is(err, plumbing.ErrObjectNotFound) {
+		return errMissing
+	}
+	return fmt.Errorf("%w: %w", ErrContent, err)
+}
+
+func (o *objects) entry(a *assembler, e object.TreeEntry, at string, depth int) (*node, error) {
+	n := &node{name: e.Name, hash: e.Hash}
+	switch e.Mode {
+	case filemode.Dir:
+		n.mode = modeFolder
+		if err := a.add(at, depth+1, 1, 0); err != nil {
+			return nil, err
+		}
+		d, err := o.directory(a, e.Hash, at, depth+1)
+		n.dir = d
+		return n, err
+	case filemode.Symlink:
+		n.mode = modeSymlink
+	case filemode.Submodule:
+		n.mode, n.submodule = modeIrregular, true
+	case filemode.Regular, filemode.Deprecated, filemode.Executable:
+		n.mode = modeFile
+		if e.Mode == filemode.Executable {
+			n.mode = modeExecutable
+		}
+		size, err := o.store.EncodedObjectSize(e.Hash)
+		if err != nil {
+			return nil, fmt.Errorf("file %q: %w", at, missingOr(err))
+		}
+		n.size = size
+	default:
+		return nil, fmt.Errorf("%w: %q has the mode %s", ErrContent, at, e.Mode)
+	}
+	return n, a.add(at, depth, 1, n.size)
+}
+
+func (o *objects) readBlob(_ string, n *node) ([]byte, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	obj, err := o.store.EncodedObject(plumbing.BlobObject, n.hash)
+	if err != nil {
+		return nil, fmt.Errorf("blob %s: %w", n.hash, missingOr(err))
+	}
+	r, err := obj.Reader()
+	if err != nil {
+		return nil, fmt.Errorf("blob %s: %w", n.hash, err)
+	}
+	defer r.Close()
+	data := make([]byte, 0, n.size)
+	w := &appendWriter{data: data}
+	if _, err := io.Copy(w, io.LimitReader(r, n.size+1)); err != nil {
+		return nil, fmt.Errorf("blob %s: %w", n.hash, err)
+	}
+	if int64(len(w.data)) != n.size {
+		return nil, fmt.Errorf("%w: blob %s has not the %d bytes that it declares", ErrContent, n.hash, n.size)
+	}
+	return w.data, nil
+}
+
+type appendWriter struct{ data []byte }
+
+func (w *appendWriter) Write(p []byte) (int, error) {
+	w.data = append(w.data, p...)
+	return len(p), nil
+}
