@@ -68,8 +68,9 @@ func (p program) start() (*process, error) {
 	cmd := exec.Command(p.bin, p.args...)
 	cmd.Dir = p.dir
 	cmd.Stdout, cmd.Stderr = log, log
-	// HOME: kwok and client-go would read the user's configuration.
-	cmd.Env = append(os.Environ(), "HOME="+p.dir, "KUBECONFIG=")
+	// The user's environment stays out: etcd takes flags from ETCD_*, kwok and
+	// client-go read configuration from the home folder and KUBECONFIG.
+	cmd.Env = []string{"HOME=" + p.dir, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir()}
 	cmd.ExtraFiles = p.locks
 	cmd.SysProcAttr = childAttributes(p.detached)
 	return startCommand(cmd)

@@ -64,7 +64,8 @@ func (s State) names() []string {
 
 // stateFile writes a State as processes come.
 type stateFile struct {
-	path string
+	path  string
+	order []string // the clusters' names, in the order that the State has them
 
 	mu    sync.Mutex
 	state State
@@ -79,10 +80,14 @@ func (f *stateFile) add(c *Cluster, part string, pid int) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	i := slices.IndexFunc(f.state.Clusters, func(s ClusterState) bool { return s.Name == c.Name })
+	named := func(s ClusterState) bool { return s.Name == c.Name }
+	i := slices.IndexFunc(f.state.Clusters, named)
 	if i < 0 {
-		i = len(f.state.Clusters)
 		f.state.Clusters = append(f.state.Clusters, ClusterState{Name: c.Name, URL: c.URL, Kubeconfig: c.Kubeconfig})
+		slices.SortFunc(f.state.Clusters, func(a, b ClusterState) int {
+			return slices.Index(f.order, a.Name) - slices.Index(f.order, b.Name)
+		})
+		i = slices.IndexFunc(f.state.Clusters, named)
 	}
 	f.state.Clusters[i].Processes = append(f.state.Clusters[i].Processes, ProcessState{Part: part, identity: id})
 	content, err := json.MarshalIndent(f.state, "", "  ")
@@ -144,13 +149,10 @@ func Up(ctx context.Context, opts Options) (State, error) {
 		return State{}, fmt.Errorf("a fleet with clusters %q is in %q, %d of its %d processes running: end it with `fleet down` first",
 			old.names(), opts.Dir, running, all)
 	}
-	file := &stateFile{path: filepath.Join(opts.Dir, stateName)}
+	file := &stateFile{path: filepath.Join(opts.Dir, stateName), order: opts.clusterNames()}
 	if _, err := start(ctx, opts, file); err != nil {
 		return State{}, errors.Join(err, remove(opts.Dir, file.state))
 	}
-	slices.SortFunc(file.state.Clusters, func(a, b ClusterState) int {
-		return slices.Index(opts.clusterNames(), a.Name) - slices.Index(opts.clusterNames(), b.Name)
-	})
 	return file.state, nil
 }
 
