@@ -271,6 +271,9 @@ func (c *Cluster) await(ctx context.Context, part string, ready func(context.Con
 		case <-p.exited:
 			return fmt.Errorf("%s ended: %w\n%s", part, errors.Join(p.err, err), logTail(c.program(part).logPath(), 15))
 		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return fmt.Errorf("wait for %s: %w", part, context.Cause(ctx)) // Its log knows nothing of that.
+			}
 			return fmt.Errorf("wait for %s: %w (%w)\n%s", part, context.Cause(ctx), err, logTail(c.program(part).logPath(), 15))
 		case <-tick.C:
 		}

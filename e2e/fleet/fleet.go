@@ -191,25 +191,33 @@ func start(ctx context.Context, opts Options, detached *stateFile) (_ *Fleet, er
 			err = errors.Join(err, f.Close())
 		}
 	}()
+	for _, name := range opts.clusterNames() {
+		f.Clusters = append(f.Clusters, newCluster(f.Dir, name, opts, binaries, detached))
+	}
+	return f, f.startClusters(ctx, opts.Progress)
+}
+
+// startClusters starts the clusters side by side. The first error ends the
+// start of the others and is the one that is returned.
+func (f *Fleet) startClusters(ctx context.Context, progress io.Writer) error {
 	began := time.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not up after %s", startTimeout))
 	defer cancel()
 	var group sync.WaitGroup
-	errs := make([]error, len(opts.clusterNames()))
-	for i, name := range opts.clusterNames() {
-		c := newCluster(f.Dir, name, opts, binaries, detached)
-		f.Clusters = append(f.Clusters, c)
+	var once sync.Once
+	var first error
+	for _, c := range f.Clusters {
 		group.Go(func() {
-			if errs[i] = c.start(ctx); errs[i] != nil {
-				errs[i] = fmt.Errorf("start cluster %q: %w", name, errs[i])
-				cancel() // One error is enough to end the start of the others.
+			if err := c.start(ctx); err != nil {
+				once.Do(func() { first = fmt.Errorf("start cluster %q: %w", c.Name, err) })
+				cancel()
 				return
 			}
-			fmt.Fprintf(opts.Progress, "fleet: %s is ready after %s\n", name, time.Since(began).Round(100*time.Millisecond))
+			fmt.Fprintf(progress, "fleet: %s is ready after %s\n", c.Name, time.Since(began).Round(100*time.Millisecond))
 		})
 	}
 	group.Wait()
-	return f, errors.Join(errs...)
+	return first
 }
 
 // Cluster returns the cluster of that name, or nil.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -77,6 +78,48 @@ func TestUpLeavesAFleetThatDownEnds(t *testing.T) {
 	}
 	if left, err := os.ReadDir(opts.Dir); err != nil || len(left) != 1 {
 		t.Errorf("down leaves %v, %v; want the lock alone", left, err)
+	}
+}
+
+func TestUpClearsAwayWhatAKilledUpLeft(t *testing.T) {
+	opts := fleet.Options{
+		Names:    []string{"one"},
+		Dir:      filepath.Join(t.TempDir(), ".fleet"),
+		Progress: t.Output(),
+	}
+	t.Cleanup(func() {
+		if err := fleet.Down(context.WithoutCancel(t.Context()), opts.Dir, t.Output()); err != nil {
+			t.Error(err)
+		}
+	})
+	before, err := fleet.Up(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The state of an up that was killed just before its end.
+	path := filepath.Join(opts.Dir, "fleet.json")
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unfinished := strings.Replace(string(content), `"complete": true`, `"complete": false`, 1)
+	if unfinished == string(content) {
+		t.Fatalf("the state of a running fleet is not complete: %s", content)
+	}
+	if err := os.WriteFile(path, []byte(unfinished), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	after, err := fleet.Up(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, old := range before.Clusters[0].Processes {
+		if syscall.Kill(old.PID, 0) == nil {
+			t.Errorf("%s of the unfinished fleet still runs", old.Part)
+		}
+	}
+	if after.Clusters[0].URL == "" || !after.Complete {
+		t.Errorf("the new fleet is %+v", after)
 	}
 }
 

@@ -23,6 +23,9 @@ const downTimeout = 20 * time.Second
 // State is what [Up] leaves behind in a fleet's folder so that [Down] can end
 // it.
 type State struct {
+	// Complete says that Up ran to its end. It is false while Up runs, and
+	// after it was killed.
+	Complete bool           `json:"complete"`
 	Clusters []ClusterState `json:"clusters"`
 }
 
@@ -90,6 +93,19 @@ func (f *stateFile) add(c *Cluster, part string, pid int) error {
 		i = slices.IndexFunc(f.state.Clusters, named)
 	}
 	f.state.Clusters[i].Processes = append(f.state.Clusters[i].Processes, ProcessState{Part: part, identity: id})
+	return f.write()
+}
+
+// complete records that nothing more comes.
+func (f *stateFile) complete() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.state.Complete = true
+	return f.write()
+}
+
+// write replaces the file. The caller holds the lock.
+func (f *stateFile) write() error {
 	content, err := json.MarshalIndent(f.state, "", "  ")
 	if err != nil {
 		return err
@@ -120,7 +136,7 @@ func readState(dir string) (State, error) {
 // Up starts a fleet that outlives this process, in opts.Dir, which must be
 // given. When the same clusters already run there, it leaves them alone; other
 // clusters, or a fleet of which a part has ended, are an error that asks for
-// Down first.
+// Down first. What an Up that was killed left behind is ended first.
 func Up(ctx context.Context, opts Options) (State, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
@@ -138,8 +154,8 @@ func Up(ctx context.Context, opts Options) (State, error) {
 	running, all := old.alive()
 	names := slices.Sorted(slices.Values(opts.clusterNames()))
 	switch {
-	case running == 0:
-		if err := remove(opts.Dir, old); err != nil {
+	case running == 0 || !old.Complete:
+		if err := end(ctx, opts.Dir, old); err != nil {
 			return State{}, err
 		}
 	case running == all && slices.Equal(old.names(), names):
@@ -152,6 +168,9 @@ func Up(ctx context.Context, opts Options) (State, error) {
 	file := &stateFile{path: filepath.Join(opts.Dir, stateName), order: opts.clusterNames()}
 	if _, err := start(ctx, opts, file); err != nil {
 		return State{}, errors.Join(err, remove(opts.Dir, file.state))
+	}
+	if err := file.complete(); err != nil {
+		return State{}, errors.Join(err, end(ctx, opts.Dir, file.state))
 	}
 	return file.state, nil
 }
@@ -172,12 +191,24 @@ func Down(ctx context.Context, dir string, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
+	running, all := state.alive()
+	if err := end(ctx, dir, state); err != nil {
+		return err
+	}
+	if running < all {
+		fmt.Fprintf(progress, "fleet: %d of %d processes had ended before\n", all-running, all)
+	}
+	fmt.Fprintf(progress, "fleet: ended %d processes\n", running)
+	return nil
+}
+
+// end kills the processes of a state that still run and removes the fleet's
+// files. When a process cannot be ended, the files stay, for another try.
+func end(ctx context.Context, dir string, state State) error {
 	ctx, cancel := context.WithTimeout(ctx, downTimeout)
 	defer cancel()
-	running, all := state.alive()
 	var errs []error
 	for _, c := range state.Clusters {
-		// The API server first: the others would complain about a lost etcd.
 		for _, p := range slices.Backward(c.Processes) {
 			errs = append(errs, p.kill(ctx))
 		}
@@ -185,10 +216,6 @@ func Down(ctx context.Context, dir string, progress io.Writer) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	if running < all {
-		fmt.Fprintf(progress, "fleet: %d of %d processes had ended before\n", all-running, all)
-	}
-	fmt.Fprintf(progress, "fleet: ended %d processes\n", running)
 	return remove(dir, state)
 }
 
