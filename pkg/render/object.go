@@ -1,6 +1,7 @@
 package render
 
 import (
+	"maps"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -22,6 +23,25 @@ type Object struct {
 	// ContentDigest identifies Unstructured's content: equal digests, equal content. It keys
 	// caches and never leaves the process.
 	ContentDigest string
+}
+
+// WithNamespace returns the object in a namespace. It fills in what the document leaves out.
+func (o Object) WithNamespace(namespace string) Object {
+	if o.GetNamespace() == namespace {
+		return o
+	}
+	copied := make(map[string]any, len(o.Object))
+	maps.Copy(copied, o.Object)
+	metadata, _ := o.Object["metadata"].(map[string]any)
+	withNamespace := make(map[string]any, len(metadata)+1)
+	maps.Copy(withNamespace, metadata)
+	withNamespace["namespace"] = namespace
+	copied["metadata"] = withNamespace
+	o.Unstructured = &unstructured.Unstructured{Object: copied}
+	if o.ContentDigest != "" {
+		o.ContentDigest += "/" + namespace
+	}
+	return o
 }
 
 // Reference returns the object's reference.
@@ -65,8 +85,12 @@ type Rendered struct {
 	Fields map[string]Origin
 	// Overrides are the "file:line" of the rules that changed something, in the order they applied.
 	Overrides []string
-	// Notes are what a reader should know about the overrides: no effect, nothing matched, two
-	// policies that write one field.
+	// Matched are the rules that apply to the object on the cluster, in their order, whether or not
+	// they changed something.
+	Matched []RuleRef
+	// Notes are what a reader should know about this object: an entry without effect, two policies
+	// that write one field, duplicate keys. An entry without effect is worth a finding only where it
+	// has none anywhere; see Effects.
 	Notes []Note
 	// Digest is the digest of Object's canonical JSON in the form v1:<hex>.
 	Digest string
@@ -87,9 +111,13 @@ func (r Rendered) OriginOf(pointer string) Origin {
 	}
 }
 
-// Note is a remark about an override on one object; ID is the id of a finding.
+// Note is a remark about one object on one cluster; ID is the id of a finding.
 type Note struct {
 	ID      string
 	Message string
-	Source  string
+	// Source is "file:line" in the source named by Repository; both are empty, as Rule is, where no
+	// override is meant.
+	Source     string
+	Repository string
+	Rule       RuleRef
 }

@@ -1,0 +1,383 @@
+package render
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/armada-sync/armada-sync/pkg/api/affinity"
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+)
+
+// Ids of the findings that this package knows of.
+const (
+	FindingInvalidPolicy   = "invalid-policy"
+	FindingOverrideFailed  = "override-failed"
+	FindingOverrideNoMatch = "override-no-match"
+	NoteOverrideNoOp       = "override-no-op"
+	NoteOverrideConflict   = "override-conflict"
+	NoteDuplicateKey       = "duplicate-key"
+	NoteFieldIgnored       = "field-ignored"
+	// NoteJSONMergeUsed: a strategic merge patch met a kind whose patch keys are not known.
+	NoteJSONMergeUsed = "json-merge-used"
+)
+
+// OverrideError says that an object cannot be had on a cluster, since an override of it fails. It
+// concerns that object on that cluster alone. Its text holds no value of a Secret.
+type OverrideError struct {
+	Rule RuleRef
+	// Source is "file:line" of the operation.
+	Source  string
+	Message string
+}
+
+// Error names the policy, the rule, and what failed.
+func (e *OverrideError) Error() string {
+	return fmt.Sprintf("override %q rule %d (%s): %s", e.Rule.Policy, e.Rule.Rule, e.Source, e.Message)
+}
+
+// Division is a cluster's share of a divided workload. It is written before overrides apply.
+type Division struct {
+	// Replicas is the share: spec.replicas, or spec.parallelism of a Job.
+	Replicas int64
+	// Completions is the share of a Job's completions; nil where it has none.
+	Completions *int64
+	// Policy is the name of the propagation policy and Source its "file:line".
+	Policy string
+	Source string
+}
+
+// For returns the object as it is meant for the cluster: the share of a divided workload written,
+// then every matching rule in the order of semantics §5. Division is nil for objects that go whole.
+// A non-nil error is an *OverrideError; Rendered.Matched is filled even then.
+//
+// Clusters that fall under the same rules with the same share get the same manifest, which is
+// computed once; obj.ContentDigest must identify the content for that. Without one nothing is
+// remembered.
+func (o *Overrides) For(obj Object, cluster *v1alpha1.Cluster, division *Division) (Rendered, error) {
+	rules := o.rulesFor(obj, cluster)
+	var key []byte
+	if obj.ContentDigest != "" {
+		key = cacheKey(obj, cluster, division, rules)
+	}
+	var r *result
+	if key != nil {
+		r = o.renderer.memo.get(key)
+	}
+	if r == nil {
+		r = o.renderer.compute(obj, cluster, division, rules)
+		if key != nil {
+			o.renderer.memo.put(key, r)
+		}
+	}
+	rendered := r.rendered
+	rendered.Base = obj.Origin
+	if r.err != nil {
+		return rendered, r.err
+	}
+	return rendered, nil
+}
+
+// Rules lists every rule of the set, in the order of policies and rules.
+func (o *Overrides) Rules() []RuleRef {
+	var refs []RuleRef
+	for _, p := range o.policies {
+		for _, r := range p.rules {
+			refs = append(refs, r.ref)
+		}
+	}
+	return refs
+}
+
+// rulesFor returns the rules that apply to an object on a cluster, in their order.
+func (o *Overrides) rulesFor(obj Object, cluster *v1alpha1.Cluster) []*compiledRule {
+	if len(o.policies) == 0 {
+		return nil
+	}
+	hits := o.index.Match(obj.Reference(), obj.GetLabels())
+	slices.SortFunc(hits, func(a, b affinity.Hit) int {
+		x, y := o.policies[a.ID], o.policies[b.ID]
+		return cmp.Or(
+			cmp.Compare(min(len(x.namespace), 1), min(len(y.namespace), 1)),
+			cmp.Compare(a.Level, b.Level),
+			cmp.Compare(a.ID, b.ID),
+		)
+	})
+	var rules []*compiledRule
+	for _, h := range hits {
+		for _, r := range o.policies[h.ID].rules {
+			if r.clusters.Match(cluster) {
+				rules = append(rules, r)
+			}
+		}
+	}
+	return rules
+}
+
+// cacheKey identifies everything that a rendering depends on.
+func cacheKey(obj Object, cluster *v1alpha1.Cluster, division *Division, rules []*compiledRule) []byte {
+	key := make([]byte, 0, len(obj.ContentDigest)+64+32*len(rules))
+	key = append(key, obj.ContentDigest...)
+	if division != nil {
+		key = append(key, 'd')
+		key = binary.AppendVarint(key, division.Replicas)
+		if division.Completions != nil {
+			key = append(key, 'c')
+			key = binary.AppendVarint(key, *division.Completions)
+		}
+		key = append(append(append(key, division.Policy...), 0), division.Source...)
+	}
+	readsCluster := false
+	for _, r := range rules {
+		key = append(append(key, 'r'), r.hash[:]...)
+		readsCluster = readsCluster || r.readsCluster
+	}
+	if !readsCluster {
+		return key
+	}
+	tree, err := document(cluster)
+	if err != nil {
+		return nil
+	}
+	return append(append(key, 'x'), canonicalJSON(tree)...)
+}
+
+// work is one object on its way through the rules for one cluster.
+type work struct {
+	rules            *Renderer
+	apiVersion, kind string
+	secret           bool
+	cluster          *v1alpha1.Cluster
+	object           map[string]any
+	writers          map[string]writer
+	notes            []Note
+	changed          []string
+	// rule and place are those of the running step, writes what the steps of the rule wrote so far.
+	rule   *compiledRule
+	place  location
+	writes []write
+	idles  int
+}
+
+// write is a field that a step wrote, or the root of what it may have written.
+type write struct {
+	pointer string
+	place   location
+}
+
+// compute renders an object without looking at what is remembered.
+func (r *Renderer) compute(obj Object, cluster *v1alpha1.Cluster, division *Division, rules []*compiledRule) *result {
+	w := &work{
+		rules: r, apiVersion: obj.GetAPIVersion(), kind: obj.GetKind(), secret: IsSecret(obj.Unstructured),
+		cluster: cluster, object: runtime.DeepCopyJSON(obj.Object), writers: map[string]writer{},
+	}
+	matched := make([]RuleRef, 0, len(rules))
+	for _, rule := range rules {
+		matched = append(matched, rule.ref)
+	}
+	failed := func(err *OverrideError) *result {
+		return &result{rendered: Rendered{Matched: matched}, err: err, weight: resultOverhead}
+	}
+	w.dropDuplicates()
+	w.divide(division)
+	for _, rule := range rules {
+		if err := w.run(rule, obj.Object); err != nil {
+			return failed(err)
+		}
+	}
+	w.rule = nil
+	w.dropDuplicates()
+	object, err := Normalize(&unstructured.Unstructured{Object: w.object})
+	if err != nil {
+		e := &OverrideError{Message: err.Error(), Source: obj.Origin.Source}
+		if len(rules) > 0 {
+			e.Rule, e.Source = rules[len(rules)-1].ref, rules[len(rules)-1].ref.Source
+		}
+		return failed(e)
+	}
+	if jsonEqual(object.Object, obj.Object) {
+		// Most objects stay as they are on most clusters, and need no copy.
+		object = obj.Unstructured
+	}
+	return &result{
+		rendered: Rendered{
+			Object: object, Fields: w.origins(), Overrides: w.changed, Notes: w.notes, Matched: matched, Digest: Digest(object),
+		},
+		weight: resultOverhead + w.size(object, obj.Unstructured),
+	}
+}
+
+// size is what a result costs the memo beyond its overhead.
+func (w *work) size(object, base *unstructured.Unstructured) int64 {
+	if object == base {
+		return 0
+	}
+	return int64(len(canonicalJSON(object.Object)))
+}
+
+// run applies one rule and finds out what it changed.
+func (w *work) run(rule *compiledRule, base map[string]any) *OverrideError {
+	w.rule, w.writes, w.idles = rule, nil, 0
+	before := w.object
+	w.object = runtime.DeepCopyJSON(before)
+	for _, s := range rule.steps {
+		w.place = s.place
+		if err := s.step.apply(w); err != nil {
+			return w.overrideError(err)
+		}
+	}
+	w.place = rule.place
+	w.preferData(before)
+	if err := checkIdentity(base, w.object); err != nil {
+		return w.overrideError(err)
+	}
+	t := &tracer{before: w.writers, after: map[string]writer{}, by: w.writerOf, overwritten: w.noteConflict}
+	t.walk(before, w.object, "", "")
+	w.writers = t.after
+	switch {
+	case t.changed:
+		w.changed = append(w.changed, rule.ref.Source)
+	case w.idles == 0 && !rule.onlyTests:
+		w.idle("the rule changes nothing")
+	}
+	return nil
+}
+
+// preferData lets an override of a Secret's data win over its stringData, which the API server
+// would prefer.
+func (w *work) preferData(before map[string]any) {
+	clear, ok := w.object["stringData"].(map[string]any)
+	if !w.secret || !ok {
+		return
+	}
+	old, _ := before["data"].(map[string]any)
+	now, _ := w.object["data"].(map[string]any)
+	for key, value := range now {
+		if !jsonEqual(value, old[key]) {
+			delete(clear, key)
+		}
+	}
+}
+
+// dropDuplicates removes items with equal keys from keyed lists and carries origins along.
+func (w *work) dropDuplicates() {
+	if podSpecPath(w.apiVersion, w.kind) == nil && w.kind != "Service" {
+		return
+	}
+	before := w.object
+	if len(w.writers) > 0 {
+		before = runtime.DeepCopyJSON(w.object)
+	}
+	dropped := dropDuplicates(w.object, w.apiVersion, w.kind, func(message string) { w.note(NoteDuplicateKey, "%s", message) })
+	if !dropped || len(w.writers) == 0 {
+		return
+	}
+	t := &tracer{before: w.writers, after: map[string]writer{}}
+	t.walk(before, w.object, "", "")
+	w.writers = t.after
+}
+
+// writerOf returns the writer of a field that the running rule changed: the last of its steps that
+// wrote there, else the rule as a whole.
+func (w *work) writerOf(pointer string) writer {
+	place := w.rule.place
+	for i := len(w.writes) - 1; i >= 0; i-- {
+		if related(pointer, w.writes[i].pointer) {
+			place = w.writes[i].place
+			break
+		}
+	}
+	return writer{
+		policy: w.rule.policy.number,
+		Origin: Origin{Kind: OriginOverride, Name: w.rule.policy.name, Rule: w.rule.ref.Rule, Source: place.position.String()},
+	}
+}
+
+// noteConflict reports a field that another policy, or the division, had written.
+func (w *work) noteConflict(pointer string, previous, now writer) {
+	what := fmt.Sprintf("%s overwrites %s, which policy %q (%s) wrote", w.rule.policy, pointer, previous.Name, previous.Source)
+	if previous.policy == divisionWriter {
+		what = fmt.Sprintf("%s overwrites %s, the share that policy %q (%s) divided", w.rule.policy, pointer, previous.Name, previous.Source)
+	}
+	w.notes = append(w.notes, Note{
+		ID: NoteOverrideConflict, Message: what, Source: now.Source, Repository: w.rule.policy.repository, Rule: w.rule.ref,
+	})
+}
+
+// origins are those of the finished object, in which stringData has become data.
+func (w *work) origins() map[string]Origin {
+	fields := origins(w.writers)
+	if !w.secret {
+		return fields
+	}
+	for _, pointer := range sortedKeys(fields) {
+		if rest, ok := strings.CutPrefix(pointer, "/stringData"); ok {
+			fields["/data"+rest] = fields[pointer]
+			delete(fields, pointer)
+		}
+	}
+	return fields
+}
+
+// wrote notes that the running step wrote at or below a pointer.
+func (w *work) wrote(pointer string) { w.wroteAt(pointer, w.place) }
+
+func (w *work) wroteAt(pointer string, place location) {
+	w.writes = append(w.writes, write{pointer, place})
+}
+
+// idle notes that the running step, or one thing that it asks for, has no effect on this object.
+func (w *work) idle(format string, args ...any) { w.idleAt(w.place, format, args...) }
+
+func (w *work) idleAt(place location, format string, args ...any) {
+	w.idles++
+	w.noteAt(place, NoteOverrideNoOp, fmt.Sprintf(format, args...))
+}
+
+func (w *work) note(id, format string, args ...any) {
+	w.noteAt(w.place, id, fmt.Sprintf(format, args...))
+}
+
+func (w *work) noteAt(place location, id, message string) {
+	n := Note{ID: id, Message: message}
+	if w.rule != nil {
+		n.Source, n.Repository, n.Rule = place.position.String(), place.repository, w.rule.ref
+	}
+	w.notes = append(w.notes, n)
+}
+
+// detail returns the text of a foreign error for a message, and nothing for a Secret, of which such
+// a text may quote a value.
+func (w *work) detail(err error) string {
+	if w.secret {
+		return ""
+	}
+	return ": " + err.Error()
+}
+
+// failAt moves the blame for an error to another place than that of the running step.
+func (w *work) failAt(place location, err error) error {
+	w.place = place
+	return err
+}
+
+func (w *work) overrideError(err error) *OverrideError {
+	return &OverrideError{Rule: w.rule.ref, Source: w.place.position.String(), Message: err.Error()}
+}
+
+// replace makes a JSON document the object.
+func (w *work) replace(raw []byte) error {
+	object, err := decodeObject(raw)
+	if err != nil {
+		return err
+	}
+	w.object = object
+	return nil
+}
+
+func (w *work) clusterDocument() (map[string]any, error) { return document(w.cluster) }
