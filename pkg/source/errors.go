@@ -17,6 +17,8 @@ var (
 	ErrAuth = errors.New("authentication failed")
 	// ErrHostKey marks an SSH server that cannot prove who it is.
 	ErrHostKey = errors.New("host key not verified")
+	// ErrCertificate marks an HTTPS server whose certificate does not check out.
+	ErrCertificate = errors.New("certificate not verified")
 	// ErrAddress marks an address that a source may not talk to: link-local,
 	// metadata services, loopback unless allowed, and schemes outside the list.
 	ErrAddress = errors.New("address refused")
@@ -104,7 +106,7 @@ func Classify(err error) Verdict {
 		return Verdict{Class: Retry}
 	}
 	for _, stalled := range []error{
-		ErrInvalid, ErrAuth, ErrHostKey, ErrAddress, ErrRepositoryNotFound, ErrRefNotFound,
+		ErrInvalid, ErrAuth, ErrHostKey, ErrCertificate, ErrAddress, ErrRepositoryNotFound, ErrRefNotFound,
 		ErrContent, ErrTooLarge, ErrSymlink, ErrSubmodule, ErrShallow, ErrNoMergeBase,
 	} {
 		if errors.Is(err, stalled) {

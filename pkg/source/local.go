@@ -12,6 +12,7 @@ import (
 	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/cache"
+	"github.com/go-git/go-git/v5/plumbing/storer"
 	"github.com/go-git/go-git/v5/storage/filesystem"
 	"github.com/go-git/go-git/v5/storage/filesystem/dotgit"
 )
@@ -49,6 +50,9 @@ type Local struct {
 	limits Limits
 
 	mu sync.Mutex
+	// objects is kept for the folders that it knows; its store is renewed with
+	// each call.
+	objects *objects
 	// standing is the tree that Resolve read last, so that Fetch of its revision
 	// gives just that.
 	standing *Tree
@@ -255,7 +259,24 @@ func (l *Local) open() (*repository, error) {
 	if l.gitDir == "" {
 		return nil, fmt.Errorf("%w: %s is a plain folder and has no commits", ErrRefNotFound, l.dir)
 	}
-	return openRepository(l.gitDir, l.limits)
+	storage, err := openStorage(l.gitDir)
+	if err != nil {
+		return nil, err
+	}
+	// The readers get a storage of their own: one may not be used by two.
+	shared, err := openStorage(l.gitDir)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.objects == nil {
+		l.objects = newObjects(shared, l.limits)
+		l.objects.reopen = func() (storer.EncodedObjectStorer, error) { return openStorage(l.gitDir) }
+	} else {
+		l.objects.replaceStore(shared)
+	}
+	return &repository{storage: storage, objects: l.objects}, nil
 }
 
 // repository is an object store with refs.
@@ -264,7 +285,7 @@ type repository struct {
 	objects *objects
 }
 
-func openRepository(gitDir string, limits Limits) (*repository, error) {
+func openStorage(gitDir string) (*filesystem.Storage, error) {
 	common, err := commonDir(gitDir)
 	if err != nil {
 		return nil, err
@@ -287,7 +308,7 @@ func openRepository(gitDir string, limits Limits) (*repository, error) {
 	if refs := cfg.Raw.Section("extensions").Option("refstorage"); refs != "" && refs != "files" {
 		return nil, fmt.Errorf("%w: %s stores its refs as %q, only files are supported", ErrInvalid, gitDir, refs)
 	}
-	return &repository{storage: storage, objects: newObjects(storage, limits)}, nil
+	return storage, nil
 }
 
 // explain turns a missing object into the reason for it.

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -19,11 +20,17 @@ import (
 type objects struct {
 	mu    sync.Mutex
 	store storer.EncodedObjectStorer
-	// folders are those built before, by tree and by how far the limits let
-	// them go; a commit that changes one file costs its path only.
+	// folders are those built before: a commit that changes one file costs the
+	// folders on its path only.
 	folders map[plumbing.Hash]*directory
 	limits  Limits
+	// reopen gives the store anew, for one whose packs others may replace
+	// (git gc). It may be nil.
+	reopen func() (storer.EncodedObjectStorer, error)
 }
+
+// maxFolders bounds the folders that are kept for later trees.
+const maxFolders = 200_000
 
 // newObjects reads from store. The limits must have their defaults.
 func newObjects(store storer.EncodedObjectStorer, limits Limits) *objects {
@@ -45,6 +52,9 @@ func (o *objects) tree(rev Revision) (*Tree, error) {
 	commit, err := o.commit(plumbing.NewHash(rev.Hash))
 	if err != nil {
 		return nil, err
+	}
+	if len(o.folders) > maxFolders {
+		clear(o.folders)
 	}
 	a := &assembler{limits: o.limits}
 	dir, err := o.directory(a, commit.TreeHash, "", 0)
@@ -151,9 +161,30 @@ func (o *objects) entry(a *assembler, e object.TreeEntry, at string, depth int) 
 	return n, a.add(at, depth, 1, n.size)
 }
 
+// has reports whether a commit is there.
+func (o *objects) has(rev Revision) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	_, err := o.commit(plumbing.NewHash(rev.Hash))
+	return err == nil
+}
+
 func (o *objects) readBlob(_ string, n *node) ([]byte, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	data, err := o.blob(n)
+	if err == nil || o.reopen == nil {
+		return data, err
+	}
+	fresh, openErr := o.reopen()
+	if openErr != nil {
+		return nil, err
+	}
+	o.store = fresh
+	return o.blob(n)
+}
+
+func (o *objects) blob(n *node) ([]byte, error) {
 	obj, err := o.store.EncodedObject(plumbing.BlobObject, n.hash)
 	if err != nil {
 		return nil, fmt.Errorf("blob %s: %w", n.hash, missingOr(err))
@@ -163,20 +194,12 @@ func (o *objects) readBlob(_ string, n *node) ([]byte, error) {
 		return nil, fmt.Errorf("blob %s: %w", n.hash, err)
 	}
 	defer r.Close()
-	data := make([]byte, 0, n.size)
-	w := &appendWriter{data: data}
-	if _, err := io.Copy(w, io.LimitReader(r, n.size+1)); err != nil {
+	data := bytes.NewBuffer(make([]byte, 0, n.size))
+	if _, err := io.Copy(data, io.LimitReader(r, n.size+1)); err != nil {
 		return nil, fmt.Errorf("blob %s: %w", n.hash, err)
 	}
-	if int64(len(w.data)) != n.size {
+	if int64(data.Len()) != n.size {
 		return nil, fmt.Errorf("%w: blob %s has not the %d bytes that it declares", ErrContent, n.hash, n.size)
 	}
-	return w.data, nil
-}
-
-type appendWriter struct{ data []byte }
-
-func (w *appendWriter) Write(p []byte) (int, error) {
-	w.data = append(w.data, p...)
-	return len(p), nil
+	return data.Bytes(), nil
 }
