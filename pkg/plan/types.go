@@ -44,6 +44,9 @@ type Snapshot struct {
 	Config v1alpha1.ConfigSpec
 	// AppliedRevisions by source, where known.
 	AppliedRevisions map[string]string
+	// GoneSources are sources that are known to be deleted: others may take over their objects. Of
+	// any other source without a tree nothing changes.
+	GoneSources []string
 	// FleetDigest identifies the fleet's part of the snapshot in the form sha256:<hex>.
 	FleetDigest string
 }
@@ -85,6 +88,10 @@ type Held struct {
 	PausedUntil time.Time
 	// Terminating tells that the object is being deleted.
 	Terminating bool
+
+	// content is the digest of what NextSnapshot put there. It is known of Secrets too and never
+	// leaves the process.
+	content string
 }
 
 // Plan is everything that changes, and why.
@@ -101,7 +108,8 @@ type Plan struct {
 	// Findings in the order of Finding.Compare.
 	Findings []v1alpha1.Finding `json:"findings"`
 
-	renders *renderer
+	// at is what the plan was computed from; nil in a plan that was read back.
+	at *computation
 }
 
 // PlacementEntry is the decision about one object with the policy that asked for it.
@@ -140,6 +148,11 @@ type ObjectChange struct {
 	Source string `json:"-"`
 	// Replicas is the share of a divided object on this cluster.
 	Replicas *int64 `json:"-"`
+	// Reason says in words why, where the action alone does not.
+	Reason string `json:"-"`
+
+	// pair is what the executor needs; nil in a plan that was read back.
+	pair *pair
 }
 
 // ClusterPlan is one cluster's part of a plan, complete in itself: it can be stored, sent to an agent

@@ -69,6 +69,9 @@ type MoveStatus struct {
 	// From is the cluster whose copy goes.
 	From  string      `json:"from"`
 	Since metav1.Time `json:"since"`
+	// To are the clusters that take over, with a new or a greater share, by name. The old copy waits
+	// for them and for no others.
+	To []string `json:"to,omitempty"`
 	// HealthySince is since when all new copies are healthy; nil: not yet.
 	HealthySince *metav1.Time `json:"healthySince,omitempty"`
 }

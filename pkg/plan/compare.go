@@ -1,0 +1,264 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+)
+
+// Details of gate held that are not the id of a finding. The gate reads "held:stale-source".
+const (
+	heldNoTree       = "no-tree"
+	heldStaleSource  = "stale-source"
+	heldFailedUnit   = "failed-unit"
+	heldEmptyTree    = "empty-tree"
+	heldLastObject   = "last-object"
+	heldMaxPrune     = "max-prune"
+	heldNeedsConfirm = "prune-confirm"
+	heldDisabled     = "prune-disabled"
+	heldPreserved    = "preserved"
+	heldInUse        = "namespace-in-use"
+	heldPurgeNever   = "purge-never"
+	heldTerminating  = "terminating"
+	heldPaused       = "paused"
+	heldDrift        = "drift"
+)
+
+// pair is one object on one cluster: what the executor and the printers need beyond the change.
+type pair struct {
+	// item is nil for what Git no longer declares.
+	item     *item
+	cluster  int
+	target   *target
+	uid      string
+	digest   string
+	health   v1alpha1.Health
+	handOver []string
+	cause    removalCause
+}
+
+// compareTargets compares what each cluster should hold with what it holds.
+func (c *computation) compareTargets() {
+	for _, it := range c.items {
+		for i := range it.targets {
+			t := &it.targets[i]
+			c.changes[t.cluster] = append(c.changes[t.cluster], c.compare(it, t))
+		}
+	}
+}
+
+// compare decides what happens to one object on one cluster where it belongs.
+func (c *computation) compare(it *item, t *target) ObjectChange {
+	held, isHeld := c.held(t.cluster, it.key)
+	ch := ObjectChange{
+		ObjectReference: it.ref, Digest: t.rendered.shown, Overrides: t.rendered.overrides,
+		Source: it.source.Source, Replicas: t.replicas,
+		pair: &pair{item: it, cluster: t.cluster, target: t, uid: held.UID, digest: held.Digest, health: held.Health},
+	}
+	if gate, reason := c.holdBack(it, t, held, isHeld); gate != "" {
+		ch.Action, ch.Gate, ch.Reason = v1alpha1.ActionSkip, gate, reason
+		return ch
+	}
+	if !isHeld {
+		ch.Action = v1alpha1.ActionCreate
+		return ch
+	}
+	ch.pair.handOver = c.letGo(it, held)
+	why, drifted := c.difference(it, t, held)
+	switch {
+	case len(ch.pair.handOver) > 0:
+		ch.Action, ch.Reason = v1alpha1.ActionConfigure, "lets go of "+strings.Join(ch.pair.handOver, ", ")
+	case why == "":
+		ch.Action, t.settled = v1alpha1.ActionUnchanged, true
+	case drifted && it.GetAnnotations()[v1alpha1.AnnotationDrift] == "report":
+		ch.Action, ch.Gate, ch.Reason = v1alpha1.ActionSkip, v1alpha1.GateHeld.Of(heldDrift), why
+	default:
+		ch.Action, ch.Reason = v1alpha1.ActionConfigure, why
+	}
+	return ch
+}
+
+// holdBack returns the gate that keeps a wanted object as it is, with the reason; none: "".
+func (c *computation) holdBack(it *item, t *target, held Held, isHeld bool) (v1alpha1.Gate, string) {
+	switch {
+	case it.hold != "":
+		return v1alpha1.GateHeld.Of(it.hold), "see finding " + it.hold
+	case t.suspended:
+		return v1alpha1.GateSuspended, "its policy is suspended there"
+	case t.rendered.failed != "":
+		return v1alpha1.GateHeld.Of(OverrideFailed), t.rendered.failed
+	case !isHeld:
+		return "", ""
+	case held.Terminating:
+		return v1alpha1.GateHeld.Of(heldTerminating), "it is being deleted; it comes back when it is gone"
+	case held.PausedUntil.After(c.snap.Now):
+		return v1alpha1.GateHeld.Of(heldPaused), "paused on the live object"
+	}
+	if ok, why := c.mayTakeOver(it, held); !ok {
+		c.reportForeignHolder(it, t.cluster, why)
+		return v1alpha1.GateHeld.Of(ClaimedTwice), why
+	}
+	return "", ""
+}
+
+func (c *computation) reportForeignHolder(it *item, cluster int, why string) {
+	ref := it.ref
+	c.findings.add(finding{
+		ID: ClaimedTwice, Message: fmt.Sprintf("%s stays as it is: %s", ref, why),
+		Source: it.Origin.Source, Object: &ref, Repository: it.source.Source,
+		Clusters: []string{c.clusters[cluster].Name},
+	})
+}
+
+// difference says why a held object is not as desired; "" means that it is. The second result tells
+// that Git did not change: someone else changed the live object.
+func (c *computation) difference(it *item, t *target, held Held) (why string, drifted bool) {
+	switch {
+	case held.Source != "" && !sameSource(held.Source, it.source.Source):
+		return fmt.Sprintf("moves here from source %q", held.Source), false
+	case !c.sameDigest(it, t, held):
+		return "differs from what was applied", false
+	case len(held.Drift) > 0:
+		return "changed by someone else: " + strings.Join(firstFew(held.Drift, 3), ", "), true
+	case held.OwnedFields != nil && !c.covered(it, t, held.OwnedFields):
+		return "fields of ours were changed by someone else", true
+	}
+	return "", false
+}
+
+// sameDigest tells whether the manifest that was applied last is the desired one. What a fleet file
+// does not say of an object counts as different; of Secrets it never says it, so there the fields
+// that we own must do.
+func (c *computation) sameDigest(it *item, t *target, held Held) bool {
+	if held.content != "" {
+		return held.content == t.rendered.digest
+	}
+	if !t.rendered.secret {
+		return held.Digest == t.rendered.digest
+	}
+	if c.planner.options.SecretDigest == nil {
+		c.secretsUnchecked[t.cluster] = true
+		return true
+	}
+	return held.Digest == t.rendered.secretDigest
+}
+
+// reportUncheckedSecrets says on which clusters Secrets could not be compared.
+func (c *computation) reportUncheckedSecrets() {
+	f := finding{ID: NotChecked, Message: "whether the values of held Secrets change is not known from this fleet"}
+	for i, cl := range c.clusters {
+		if c.secretsUnchecked[i] {
+			f.Clusters = append(f.Clusters, cl.Name)
+		}
+	}
+	if len(f.Clusters) > 0 {
+		c.findings.add(f)
+	}
+}
+
+// letGo returns the fields that were ours on the held object and are not ours any more: their live
+// values are handed over, since a field that its last owner drops is reset.
+func (c *computation) letGo(it *item, held Held) []string {
+	if held.OwnedFields == nil {
+		return nil
+	}
+	var pointers []string
+	for _, f := range it.lent(c) {
+		if c.planner.cache.owned(held.OwnedFields, f) {
+			pointers = append(pointers, f.pointer)
+		}
+	}
+	return pointers
+}
+
+// covered tells, from memory where it can, whether our fields cover the desired manifest.
+func (c *computation) covered(it *item, t *target, ownedFields []byte) bool {
+	return c.planner.cache.covered(t.rendered, ownedFields, func() map[string]any { return c.manifest(it, t) })
+}
+
+// holdSummary names objects that are held back for one reason.
+type holdSummary struct {
+	source, detail string
+}
+
+// reportHeld says once for each source and reason what stays as it is, unless another finding
+// already does.
+func (c *computation) reportHeld() {
+	type held struct {
+		refs     map[v1alpha1.ObjectReference]bool
+		clusters map[string]bool
+		reason   string
+	}
+	groups := map[holdSummary]*held{}
+	for i := range c.changes {
+		for _, ch := range c.changes[i] {
+			if ch.Action != v1alpha1.ActionSkip || ch.Gate.Kind() != v1alpha1.GateHeld {
+				continue
+			}
+			_, detail, _ := strings.Cut(string(ch.Gate), ":")
+			if _, reported := reportedElsewhere[detail]; reported {
+				continue
+			}
+			key := holdSummary{ch.Source, detail}
+			g := groups[key]
+			if g == nil {
+				g = &held{refs: map[v1alpha1.ObjectReference]bool{}, clusters: map[string]bool{}, reason: ch.Reason}
+				groups[key] = g
+			}
+			g.refs[ch.ObjectReference] = true
+			g.clusters[c.clusters[i].Name] = true
+			g.reason = min(g.reason, ch.Reason)
+		}
+	}
+	for key, g := range groups {
+		f := finding{
+			ID: HeldBack, Severity: holdSeverity[key.detail], Repository: key.source, Clusters: keys(g.clusters),
+			Message: fmt.Sprintf("%s stay as they are: %s", listReferences(g.refs, 3), g.reason),
+		}
+		if len(g.refs) == 1 {
+			for r := range g.refs {
+				f.Object = &r
+			}
+			f.Message = fmt.Sprintf("%s stays as it is: %s", listReferences(g.refs, 1), g.reason)
+		}
+		c.findings.add(f)
+	}
+}
+
+// reportedElsewhere are the details of gate held of which other findings speak.
+var reportedElsewhere = map[string]bool{
+	Unclaimed: true, ClaimedTwice: true, OverrideFailed: true, NoClusterMatches: true, FewerThanMinGroups: true,
+	UnassignedReplicas: true, Headroom: true, v1alpha1.FindingInvalidDocument: true,
+	heldNeedsConfirm: true, heldTerminating: true, heldInUse: true,
+}
+
+// holdSeverity are the severities of holds that are as somebody wished.
+var holdSeverity = map[string]v1alpha1.Severity{
+	heldNoTree: v1alpha1.SeverityInfo, heldDisabled: v1alpha1.SeverityInfo, heldPreserved: v1alpha1.SeverityInfo,
+	heldPurgeNever: v1alpha1.SeverityInfo,
+}
+
+func sortedReferences(refs map[v1alpha1.ObjectReference]bool) []v1alpha1.ObjectReference {
+	sorted := make([]v1alpha1.ObjectReference, 0, len(refs))
+	for r := range refs {
+		sorted = append(sorted, r)
+	}
+	slices.SortFunc(sorted, v1alpha1.ObjectReference.Compare)
+	return sorted
+}
+
+func listReferences(refs map[v1alpha1.ObjectReference]bool, n int) string {
+	sorted := sortedReferences(refs)
+	texts := make([]string, 0, n)
+	for _, r := range sorted[:min(n, len(sorted))] {
+		texts = append(texts, r.String())
+	}
+	list := strings.Join(texts, ", ")
+	if rest := len(sorted) - n; rest > 0 {
+		list = fmt.Sprintf("%s and %d more", list, rest)
+	}
+	return cmp.Or(list, "nothing")
+}

@@ -1,0 +1,215 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/placement"
+)
+
+// decide asks placement for clusters and shares. CRDs come first, since where they go decides where
+// the objects of their kinds can; everything else is decided together, so that no capacity is promised
+// twice.
+func (c *computation) decide() {
+	c.findAutoscalers()
+	var crds, rest []*item
+	for _, it := range c.items {
+		switch {
+		case it.owner == nil:
+		case it.traits.defines != nil:
+			crds = append(crds, it)
+		default:
+			rest = append(rest, it)
+		}
+	}
+	classes := c.priorityClasses()
+	c.schedule(crds, classes, nil)
+	c.schedule(rest, classes, c.crdTargets(crds))
+}
+
+// schedule decides about some items and gives them their targets.
+func (c *computation) schedule(items []*item, classes map[string]int32, served map[groupKind]map[string]bool) {
+	requests := make([]placement.Request, 0, len(items))
+	for _, it := range items {
+		requests = append(requests, c.request(it, classes, served))
+	}
+	decisions := c.placements(requests)
+	for i, it := range items {
+		c.accept(it, decisions[i])
+	}
+}
+
+// request asks for a place for one item.
+func (c *computation) request(it *item, classes map[string]int32, served map[groupKind]map[string]bool) placement.Request {
+	facts, err := placement.Extract(it.Unstructured.Object)
+	if err != nil {
+		ref := it.ref
+		it.hold = v1alpha1.FindingInvalidDocument
+		c.findings.add(finding{
+			ID: v1alpha1.FindingInvalidDocument, Message: fmt.Sprintf("%s: %v; it stays as it is", ref, err),
+			Source: it.Origin.Source, Object: &ref, Repository: it.source.Source,
+		})
+	}
+	it.facts = facts
+	r := placement.Request{
+		Workload: it.ref, Labels: it.GetLabels(), Replicas: facts.Replicas, Requests: facts.Requests,
+		Strategy: &it.owner.Spec.Placement, PolicyPriority: it.owner.priority(), Indivisible: facts.Indivisible,
+		Pinned: c.pinned(it), CRDOnClusters: served[groupKind{it.key.Group, it.key.Kind}],
+		Previous: c.previous(it), Held: c.holders(it),
+	}
+	if p := it.owner.Spec.SchedulePriority; p != nil {
+		r.ClassPriority = classes[p.PriorityClassName]
+	}
+	return r
+}
+
+// pinned tells whether a workload never moves by taints or application failover.
+func (c *computation) pinned(it *item) bool {
+	if it.traits.neverMoves {
+		return true
+	}
+	if it.facts.PinnedOnceStarted {
+		return len(c.holders(it)) > 0
+	}
+	if it.key.Group == "batch" && it.key.Kind == "CronJob" {
+		return !c.holdersReachable(it)
+	}
+	if !it.facts.Stateful {
+		return false
+	}
+	f := it.owner.Spec.Failover
+	recreate := f != nil && f.Cluster != nil && f.Cluster.Stateful == v1alpha1.StatefulRecreate
+	return !recreate || !c.holdersReachable(it)
+}
+
+func (c *computation) holdersReachable(it *item) bool {
+	for i := range c.clusters {
+		if _, held := c.held(i, it.key); held && !c.reachable(i) {
+			return false
+		}
+	}
+	return true
+}
+
+// holders names the clusters that hold an object.
+func (c *computation) holders(it *item) map[string]bool {
+	names := map[string]bool{}
+	for i, cl := range c.clusters {
+		if _, held := c.held(i, it.key); held {
+			names[cl.Name] = true
+		}
+	}
+	return names
+}
+
+// previous returns what was decided before. Where no record is left, what members hold says it.
+func (c *computation) previous(it *item) *placement.Previous {
+	if r := c.recorded[it.key]; r != nil {
+		p := &placement.Previous{
+			Clusters: r.Spec.Clusters, AffinityGroup: r.Spec.AffinityGroup, Inputs: r.Spec.Inputs, Evicting: c.evicting(it),
+		}
+		if r.Spec.RebalanceAt != nil {
+			p.RebalanceAt = &r.Spec.RebalanceAt.Time
+		}
+		return p
+	}
+	p := &placement.Previous{}
+	for i, cl := range c.clusters {
+		if held, ok := c.held(i, it.key); ok {
+			p.Clusters = append(p.Clusters, v1alpha1.TargetCluster{Name: cl.Name, Replicas: held.Replicas})
+		}
+	}
+	if len(p.Clusters) == 0 {
+		return nil
+	}
+	return p
+}
+
+// accept turns a decision into targets. One that failed holds everything where it is.
+func (c *computation) accept(it *item, d placement.Decision) {
+	it.entry = &PlacementEntry{Workload: it.ref, Source: it.source.Source, Policy: it.owner.reference(), Decision: d}
+	c.noteDecision(it, d)
+	if it.hold != "" {
+		return
+	}
+	if d.Error != "" {
+		it.hold = errorFinding(d)
+		return
+	}
+	divided := strings.HasPrefix(d.Strategy, string(v1alpha1.Divided)) && len(it.facts.ReplicasField) > 0
+	for _, a := range d.Clusters {
+		t := target{
+			cluster: c.clusterN[a.Name], suspended: suspended(it.owner, a.Name),
+			adopt: it.owner.Spec.ConflictResolution == v1alpha1.ConflictOverwrite,
+		}
+		if divided {
+			t.replicas = a.Replicas
+		}
+		it.targets = append(it.targets, t)
+	}
+	slices.SortFunc(it.targets, func(a, b target) int { return a.cluster - b.cluster })
+	if divided {
+		c.divideCompletions(it)
+	}
+}
+
+// errorFinding returns the id of the finding that says why a decision failed.
+func errorFinding(d placement.Decision) string {
+	for _, n := range d.Notes {
+		if reportedElsewhere[n.ID] {
+			return n.ID
+		}
+	}
+	return NoClusterMatches
+}
+
+// noteDecision turns the remarks of a decision into findings; an error is one in any case.
+func (c *computation) noteDecision(it *item, d placement.Decision) {
+	ref := it.ref
+	said := false
+	for _, n := range d.Notes {
+		said = said || d.Error != "" && n.ID == errorFinding(d)
+		c.findings.add(finding{
+			ID: n.ID, Message: fmt.Sprintf("%s: %s", ref, n.Message), Clusters: n.Clusters, Object: &ref,
+			Source: it.owner.Position.String(), Repository: it.owner.source.Source,
+		})
+	}
+	if d.Error != "" && !said {
+		c.findings.add(finding{
+			ID: errorFinding(d), Message: fmt.Sprintf("%s: %s", ref, d.Error), Object: &ref,
+			Source: it.owner.Position.String(), Repository: it.owner.source.Source,
+		})
+	}
+}
+
+// priorityClasses returns the values of the PriorityClasses of the trees by name.
+func (c *computation) priorityClasses() map[string]int32 {
+	// The two that every cluster has.
+	values := map[string]int32{"system-cluster-critical": 2000000000, "system-node-critical": 2000001000}
+	for _, it := range c.items {
+		if it.key.Kind != "PriorityClass" || it.key.Group != "scheduling.k8s.io" {
+			continue
+		}
+		if v, found, err := unstructured.NestedInt64(it.Unstructured.Object, "value"); found && err == nil {
+			values[it.ref.Name] = int32(min(max(v, -1<<31), 1<<31-1))
+		}
+	}
+	return values
+}
+
+// crdTargets returns, by the kind that it defines, where each CRD of the plan goes or is held.
+func (c *computation) crdTargets(crds []*item) map[groupKind]map[string]bool {
+	served := map[groupKind]map[string]bool{}
+	for _, it := range crds {
+		names := c.holders(it)
+		for _, t := range it.targets {
+			names[c.clusters[t.cluster].Name] = true
+		}
+		served[*it.traits.defines] = names
+	}
+	return served
+}

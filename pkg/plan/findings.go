@@ -1,0 +1,183 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+)
+
+// finding abbreviates the type of everything that a reader must know.
+type finding = v1alpha1.Finding
+
+// The ids of the findings that plans and previews give.
+const (
+	APINotServed           = "api-not-served"
+	ClaimedTwice           = "claimed-twice"
+	DuplicateKey           = "duplicate-key"
+	FailoverBlocked        = "failover-blocked"
+	FewerThanMinGroups     = "fewer-than-min-groups"
+	FieldIgnored           = "field-ignored"
+	Headroom               = "headroom"
+	HeldBack               = "held"
+	HPAMultiplied          = "hpa-multiplied"
+	HPAOwned               = "hpa-owned"
+	KindNotSupported       = "kind-not-supported"
+	LargeChange            = "large-change"
+	MissingReference       = "missing-reference"
+	MoveStuck              = "move-stuck"
+	NoClusterMatches       = "no-cluster-matches"
+	NondeterministicRender = "nondeterministic-render"
+	NotChecked             = "not-checked"
+	OverrideConflict       = "override-conflict"
+	OverrideFailed         = "override-failed"
+	OverrideNoMatch        = "override-no-match"
+	OverrideNoOp           = "override-no-op"
+	PolicyConflict         = "policy-conflict"
+	PolicySelectsNothing   = "policy-selects-nothing"
+	PruneData              = "prune-data"
+	PruneLastReplica       = "prune-last-replica"
+	Restart                = "restart"
+	ScaleToZero            = "scale-to-zero"
+	SpreadSearchBounded    = "spread-search-bounded"
+	StaleSnapshot          = "stale-snapshot"
+	ThinSpread             = "thin-spread"
+	UnassignedReplicas     = "unassigned-replicas"
+	Unclaimed              = "unclaimed"
+)
+
+// FindingKind describes one id.
+type FindingKind struct {
+	ID string
+	// Severity is the default: blocker for what will fail or lose data, caution for what a reviewer
+	// must know, info for the rest.
+	Severity v1alpha1.Severity
+	// Sentence says what it means, for people who see it for the first time.
+	Sentence string
+}
+
+// FindingKinds lists every finding that a plan or a preview can have, by id.
+func FindingKinds() []FindingKind {
+	return []FindingKind{
+		{APINotServed, v1alpha1.SeverityBlocker, "A cluster does not serve the kind of an object that is meant for it."},
+		{ClaimedTwice, v1alpha1.SeverityBlocker, "An object is declared twice; the declaration that holds it now counts."},
+		{DuplicateKey, v1alpha1.SeverityCaution, "A list has two items with one key, which an API server rejects; the last one is kept."},
+		{FailoverBlocked, v1alpha1.SeverityCaution, "A workload is pinned to its clusters and does not move away from a failed one."},
+		{FewerThanMinGroups, v1alpha1.SeverityBlocker, "Fewer groups of clusters are eligible than a spread constraint asks for."},
+		{FieldIgnored, v1alpha1.SeverityInfo, "A field is accepted but has no effect here."},
+		{Headroom, v1alpha1.SeverityCaution, "A cluster gets more than it has room for."},
+		{HeldBack, v1alpha1.SeverityCaution, "An object stays as it is because something about it is in doubt or guarded."},
+		{HPAMultiplied, v1alpha1.SeverityCaution, "An autoscaler goes to several clusters, and its maximum with it."},
+		{HPAOwned, v1alpha1.SeverityInfo, "An autoscaler owns the replicas of a workload; its share is only where it starts."},
+		{v1alpha1.FindingInvalidConfiguration, v1alpha1.SeverityBlocker, "A document of the configuration has an error."},
+		{v1alpha1.FindingInvalidDocument, v1alpha1.SeverityBlocker, "A file or document cannot be read; what it held before stays."},
+		{v1alpha1.FindingInvalidPolicy, v1alpha1.SeverityBlocker, "A policy has an error and counts as absent."},
+		{KindNotSupported, v1alpha1.SeverityCaution, "A document of Karmada has no meaning here and is not propagated either."},
+		{LargeChange, v1alpha1.SeverityCaution, "A change touches a large part of the fleet."},
+		{MissingReference, v1alpha1.SeverityCaution, "An object refers to another that does not go along."},
+		{MoveStuck, v1alpha1.SeverityCaution, "A removal waits for a healthy copy elsewhere that does not come."},
+		{NoClusterMatches, v1alpha1.SeverityBlocker, "No cluster can take a workload."},
+		{NondeterministicRender, v1alpha1.SeverityBlocker, "A chart's output differs from one rendering to the next."},
+		{NotChecked, v1alpha1.SeverityInfo, "A check was not made since what it needs is not known."},
+		{OverrideConflict, v1alpha1.SeverityCaution, "Two override policies write one field; the later one wins."},
+		{OverrideFailed, v1alpha1.SeverityBlocker, "An override cannot be applied to an object; it stays as it is on that cluster."},
+		{OverrideNoMatch, v1alpha1.SeverityCaution, "An override rule matches no object on any cluster."},
+		{OverrideNoOp, v1alpha1.SeverityInfo, "An override changes nothing."},
+		{PolicyConflict, v1alpha1.SeverityCaution, "Two policies claim one object and only their names decide."},
+		{PolicySelectsNothing, v1alpha1.SeverityCaution, "A policy selects no object."},
+		{PruneData, v1alpha1.SeverityCaution, "An object that holds data, or much else, is removed or stays behind as an orphan."},
+		{PruneLastReplica, v1alpha1.SeverityCaution, "The last copy of a workload in the fleet is removed."},
+		{Restart, v1alpha1.SeverityCaution, "A pod template changes, so that pods are replaced."},
+		{ScaleToZero, v1alpha1.SeverityCaution, "A workload that had replicas has none."},
+		{SpreadSearchBounded, v1alpha1.SeverityInfo, "Many spread constraints at once are searched only so far."},
+		{StaleSnapshot, v1alpha1.SeverityCaution, "The fleet snapshot does not hold what the base revision says."},
+		{ThinSpread, v1alpha1.SeverityCaution, "A spread holds with nothing to spare, or a chosen group got no replicas."},
+		{UnassignedReplicas, v1alpha1.SeverityCaution, "Some replicas found no place."},
+		{Unclaimed, v1alpha1.SeverityCaution, "No policy selects an object, so that it goes nowhere."},
+	}
+}
+
+// severityOff in the configuration drops a finding.
+const severityOff = "off"
+
+// findingSet collects findings. What differs in its clusters alone becomes one finding.
+type findingSet struct {
+	defaults map[string]v1alpha1.Severity
+	override map[string]string
+	byKey    map[findingKey]*finding
+	clusters map[findingKey]map[string]bool
+}
+
+type findingKey struct {
+	id, message, source, repository string
+	severity                        v1alpha1.Severity
+	object                          v1alpha1.ObjectReference
+}
+
+func newFindingSet(override map[string]string) *findingSet {
+	s := &findingSet{
+		defaults: map[string]v1alpha1.Severity{}, override: override,
+		byKey: map[findingKey]*finding{}, clusters: map[findingKey]map[string]bool{},
+	}
+	for _, k := range FindingKinds() {
+		s.defaults[k.ID] = k.Severity
+	}
+	return s
+}
+
+// add takes a finding; without a severity it gets the default of its id, and the configuration has
+// the last word.
+func (s *findingSet) add(f finding) {
+	f.Severity = cmp.Or(f.Severity, s.defaults[f.ID], v1alpha1.SeverityInfo)
+	switch o := s.override[f.ID]; o {
+	case "":
+	case severityOff:
+		return
+	default:
+		f.Severity = v1alpha1.Severity(o)
+	}
+	key := findingKey{id: f.ID, message: f.Message, source: f.Source, repository: f.Repository, severity: f.Severity}
+	if f.Object != nil {
+		key.object = *f.Object
+	}
+	if s.byKey[key] == nil {
+		copied := f
+		s.byKey[key], s.clusters[key] = &copied, map[string]bool{}
+	}
+	for _, cl := range f.Clusters {
+		s.clusters[key][cl] = true
+	}
+}
+
+// list returns the findings in their order.
+func (s *findingSet) list() []finding {
+	all := make([]finding, 0, len(s.byKey))
+	for key, f := range s.byKey {
+		out := *f
+		out.Clusters = make([]string, 0, len(s.clusters[key]))
+		for cl := range s.clusters[key] {
+			out.Clusters = append(out.Clusters, cl)
+		}
+		slices.Sort(out.Clusters)
+		all = append(all, out)
+	}
+	slices.SortFunc(all, finding.Compare)
+	return all
+}
+
+// parsePosition reads "file:line".
+func parsePosition(s string) v1alpha1.Position {
+	cut := strings.LastIndexByte(s, ':')
+	if cut < 0 {
+		return v1alpha1.Position{File: s}
+	}
+	line := 0
+	for _, d := range s[cut+1:] {
+		if d < '0' || d > '9' || line > 1<<24 {
+			return v1alpha1.Position{File: s}
+		}
+		line = line*10 + int(d-'0')
+	}
+	return v1alpha1.Position{File: s[:cut], Line: line}
+}

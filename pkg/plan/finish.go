@@ -1,0 +1,133 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/placement"
+)
+
+// finish puts everything in its order and adds the gates that open while the plan is carried out.
+func (c *computation) finish() *Plan {
+	c.reportAutoscalers()
+	c.reportHeld()
+	c.reportUncheckedSecrets()
+	c.reportBadOrder()
+	p := &Plan{
+		APIVersion: v1alpha1.APIVersion, Kind: "Plan", Revisions: map[string]string{}, FleetDigest: c.snap.FleetDigest,
+		Placements: []PlacementEntry{}, Clusters: make([]ClusterChanges, 0, len(c.clusters)), at: c,
+	}
+	for _, s := range c.sources {
+		p.Revisions[s.Source] = s.Revision
+	}
+	for _, it := range c.items {
+		if it.entry != nil {
+			normalize(&it.entry.Decision)
+			p.Placements = append(p.Placements, *it.entry)
+		}
+	}
+	for i, cl := range c.clusters {
+		c.gateOrder(i)
+		slices.SortFunc(c.changes[i], func(a, b ObjectChange) int { return a.Compare(b.ObjectReference) })
+		if c.changes[i] == nil {
+			c.changes[i] = []ObjectChange{}
+		}
+		c.reportDataPrunes(i)
+		p.Clusters = append(p.Clusters, ClusterChanges{Name: cl.Name, Objects: c.changes[i]})
+	}
+	p.Findings = c.findings.list()
+	c.plan = p
+	return p
+}
+
+// normalize makes every list of a decision a list, so that no null appears in JSON.
+func normalize(d *placement.Decision) {
+	if d.Clusters == nil {
+		d.Clusters = []placement.Assignment{}
+	}
+	if d.Rejected == nil {
+		d.Rejected = []placement.Rejection{}
+	}
+	for i := range d.Clusters {
+		if d.Clusters[i].Scores == nil {
+			d.Clusters[i].Scores = map[string]int64{}
+		}
+		if d.Clusters[i].Reasons == nil {
+			d.Clusters[i].Reasons = []string{}
+		}
+	}
+}
+
+// gateOrder marks what has to wait for something else on the same cluster.
+func (c *computation) gateOrder(cluster int) {
+	ready := map[groupKind]bool{}
+	for _, it := range c.items {
+		if gk := it.traits.defines; gk != nil && it.goesTo(cluster) {
+			ready[*gk] = c.settled(it, cluster)
+		}
+	}
+	for j := range c.changes[cluster] {
+		ch := &c.changes[cluster][j]
+		if ch.Gate != "" || ch.Action != v1alpha1.ActionCreate && ch.Action != v1alpha1.ActionConfigure {
+			continue
+		}
+		if established, ours := ready[groupKind{ch.Group(), ch.Kind}]; ours && !established {
+			ch.Gate = v1alpha1.GateCRDEstablished.Of(ch.GroupKind())
+			continue
+		}
+		for _, ref := range c.dependencies(ch.pair.item, cluster) {
+			if other := c.byKey[ref.Key()]; other == nil || !c.settled(other, cluster) {
+				ch.Gate = v1alpha1.GateDependsOn.Of(ref.String())
+				break
+			}
+		}
+	}
+}
+
+// reportBadOrder names annotations about order that cannot be read or that lead nowhere.
+func (c *computation) reportBadOrder() {
+	for _, it := range c.items {
+		ref := it.ref
+		at := finding{ID: FieldIgnored, Source: it.Origin.Source, Object: &ref, Repository: it.source.Source}
+		if bad := it.traits.badWave; bad != "" {
+			f := at
+			f.Message = fmt.Sprintf("%s: %s %q is not a whole number", ref, v1alpha1.AnnotationWave, bad)
+			c.findings.add(f)
+		}
+		if bad := it.traits.badDependsOn; bad != "" {
+			f := at
+			f.Message = fmt.Sprintf("%s: %s %q is neither group/kind/name nor group/namespaces/namespace/kind/name", ref, v1alpha1.AnnotationDependsOn, bad)
+			c.findings.add(f)
+		}
+		for _, d := range it.traits.dependsOn {
+			for _, t := range it.targets {
+				if _, held := c.held(t.cluster, d.Key()); held {
+					continue
+				}
+				if other := c.byKey[d.Key()]; other != nil && other.goesTo(t.cluster) {
+					continue
+				}
+				f := at
+				f.ID, f.Clusters = MissingReference, []string{c.clusters[t.cluster].Name}
+				f.Message = fmt.Sprintf("%s depends on %s, which is not there and does not go along; it is not waited for", ref, d)
+				c.findings.add(f)
+			}
+		}
+	}
+}
+
+// reportDataPrunes names what takes data along when it goes.
+func (c *computation) reportDataPrunes(cluster int) {
+	for _, ch := range c.changes[cluster] {
+		gk := groupKind{ch.Group(), ch.Kind}
+		if ch.Action != v1alpha1.ActionPrune || !dataKinds[gk] && gk != (groupKind{"apps", "StatefulSet"}) {
+			continue
+		}
+		ref := ch.ObjectReference
+		c.findings.add(finding{
+			ID: PruneData, Message: fmt.Sprintf("%s is removed, with what it holds", ref), Object: &ref,
+			Clusters: []string{c.clusters[cluster].Name}, Repository: ch.Source,
+		})
+	}
+}

@@ -1,0 +1,349 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/placement"
+)
+
+// Details of gate move.
+const (
+	moveUnreachable = "unreachable"
+	moveHealth      = "health"
+	moveStuck       = "stuck"
+	moveDrain       = "drain"
+	moveTogether    = "together"
+	movePurge       = "purge"
+)
+
+// Defaults of the configuration, for callers that pass none.
+const (
+	defaultDrain = 60 * time.Second
+	defaultGrace = 600 * time.Second
+)
+
+// departure is one copy of a workload that has to leave a cluster.
+type departure struct {
+	item    *item
+	cluster int
+	change  *ObjectChange
+	// status is what is to be recorded; the zero value where nobody has to receive anything.
+	status v1alpha1.MoveStatus
+}
+
+// moveSet are the departures of a plan.
+type moveSet []departure
+
+// gateMoves makes removals wait for the copies that replace them: until every receiving cluster holds
+// the desired version healthy, and then as long as connections may need to drain. What belongs
+// together leaves together, so that nothing loses what it needs while it still serves.
+func (c *computation) gateMoves() {
+	for i := range c.changes {
+		for j := range c.changes[i] {
+			ch := &c.changes[i][j]
+			if it := ch.pair.item; it != nil && ch.pair.cause == causeMoved {
+				c.moves = append(c.moves, departure{item: it, cluster: i, change: ch})
+			}
+		}
+	}
+	slices.SortStableFunc(c.moves, func(a, b departure) int {
+		return cmp.Or(a.item.key.Compare(b.item.key), cmp.Compare(a.cluster, b.cluster))
+	})
+	for i := range c.moves {
+		c.gateMove(&c.moves[i])
+	}
+	for c.joinPolicies() || c.joinNeeds() {
+		// Each round adds at least one gate, so this ends.
+	}
+	c.guardNamespaces()
+}
+
+// gateMove decides what one departure waits for.
+func (c *computation) gateMove(d *departure) {
+	earlier, waited := c.recordedMove(d)
+	receivers := c.receivers(d.item, earlier)
+	if len(receivers) > 0 || waited {
+		d.status = v1alpha1.MoveStatus{From: c.clusters[d.cluster].Name, Since: earlier.Since, To: c.names(receivers)}
+		if !waited {
+			d.status.Since = metav1.NewTime(c.snap.Now)
+		}
+	}
+	if d.change.Action != v1alpha1.ActionPrune {
+		// A debt waits for its cluster; whether the new copies are healthy by then is recorded still.
+		c.awaitHealth(d, receivers, earlier)
+		return
+	}
+	if c.purge(d.item, d.cluster) == v1alpha1.PurgeDirectly {
+		c.purgeFirst(d)
+		return
+	}
+	if unready := c.awaitHealth(d, receivers, earlier); len(unready) > 0 {
+		c.waitForHealth(d, unready)
+		return
+	}
+	if d.status.HealthySince != nil {
+		if drained := d.status.HealthySince.Add(c.drain()); c.snap.Now.Before(drained) {
+			d.gate(moveDrain, "the new copies are healthy; connections drain")
+		}
+		return
+	}
+	c.keepLastHealthy(d)
+}
+
+func (d *departure) gate(detail, reason string) {
+	d.change.Gate, d.change.Reason = v1alpha1.GateMove.Of(detail), reason
+}
+
+// recordedMove returns what was recorded when the departure began to wait.
+func (c *computation) recordedMove(d *departure) (v1alpha1.MoveStatus, bool) {
+	record := c.recorded[d.item.key]
+	if record == nil {
+		return v1alpha1.MoveStatus{}, false
+	}
+	for _, m := range record.Status.Moves {
+		if m.From == c.clusters[d.cluster].Name {
+			return m, true
+		}
+	}
+	return v1alpha1.MoveStatus{}, false
+}
+
+// receivers returns the targets that take over from somebody: those that do not hold the object yet,
+// those whose share grew, and those that were recorded as such.
+func (c *computation) receivers(it *item, earlier v1alpha1.MoveStatus) []target {
+	shares := map[string]*int64{}
+	if record := c.recorded[it.key]; record != nil {
+		for _, t := range record.Spec.Clusters {
+			shares[t.Name] = t.Replicas
+		}
+	}
+	var to []target
+	for _, t := range it.targets {
+		name := c.clusters[t.cluster].Name
+		held, isHeld := c.held(t.cluster, it.key)
+		before, known := shares[name]
+		if !known {
+			before = held.Replicas
+		}
+		grew := t.replicas != nil && before != nil && *t.replicas > *before
+		if !isHeld || grew || slices.Contains(earlier.To, name) {
+			to = append(to, t)
+		}
+	}
+	return to
+}
+
+// awaitHealth returns the receivers that do not hold the desired version healthy, and sets since when
+// all of them do.
+func (c *computation) awaitHealth(d *departure, receivers []target, earlier v1alpha1.MoveStatus) (unready []string) {
+	for _, t := range receivers {
+		if !c.settled(d.item, t.cluster) {
+			unready = append(unready, c.clusters[t.cluster].Name)
+		}
+	}
+	if len(receivers) == 0 || len(unready) > 0 {
+		return unready
+	}
+	d.status.HealthySince = earlier.HealthySince
+	if d.status.HealthySince == nil {
+		now := metav1.NewTime(c.snap.Now)
+		d.status.HealthySince = &now
+	}
+	return nil
+}
+
+// settled tells whether a cluster holds the desired version of an object healthy.
+func (c *computation) settled(it *item, cluster int) bool {
+	held, isHeld := c.held(cluster, it.key)
+	i, isTarget := it.targetIndex(cluster)
+	return isHeld && isTarget && it.targets[i].settled && isHealthy(held)
+}
+
+// isHealthy judges a held object. Kinds that have no state of their own are healthy by existing.
+func isHealthy(h Held) bool {
+	if h.Terminating {
+		return false
+	}
+	if h.Health == v1alpha1.HealthUnknown {
+		return !judgedKinds[groupKind{h.Group(), h.Kind}]
+	}
+	return h.Health == v1alpha1.HealthHealthy
+}
+
+// judgedKinds are the built-in kinds that exist long before they work.
+var judgedKinds = map[groupKind]bool{
+	{"", "Pod"}: true, {"", "ReplicationController"}: true, {"", "PersistentVolumeClaim"}: true,
+	{"apps", "Deployment"}: true, {"apps", "StatefulSet"}: true, {"apps", "DaemonSet"}: true, {"apps", "ReplicaSet"}: true,
+	{"batch", "Job"}: true, {"apiextensions.k8s.io", "CustomResourceDefinition"}: true,
+}
+
+func (c *computation) waitForHealth(d *departure, unready []string) {
+	reason := "waits for a healthy copy on " + strings.Join(unready, ", ")
+	if c.snap.Now.Sub(d.status.Since.Time) <= c.grace(d.item) {
+		d.gate(moveHealth, reason)
+		return
+	}
+	d.gate(moveStuck, reason)
+	ref := d.item.ref
+	c.findings.add(finding{
+		ID: MoveStuck, Object: &ref, Clusters: []string{c.clusters[d.cluster].Name},
+		Message: fmt.Sprintf("%s stays since there is no healthy copy on %s yet", ref, strings.Join(unready, ", ")),
+		Source:  d.item.Origin.Source, Repository: d.item.source.Source,
+	})
+}
+
+// keepLastHealthy keeps a healthy copy while no other that stays is healthy, even where nobody new has
+// to receive anything.
+func (c *computation) keepLastHealthy(d *departure) {
+	held, _ := c.held(d.cluster, d.item.key)
+	if !judgedKinds[groupKind{held.Group(), held.Kind}] || !isHealthy(held) || len(d.item.targets) == 0 {
+		return
+	}
+	for _, t := range d.item.targets {
+		if other, ok := c.held(t.cluster, d.item.key); ok && isHealthy(other) {
+			return
+		}
+	}
+	d.gate(moveStuck, "it is the last healthy copy")
+	ref := d.item.ref
+	c.findings.add(finding{
+		ID: MoveStuck, Object: &ref, Clusters: []string{c.clusters[d.cluster].Name},
+		Message: fmt.Sprintf("%s stays since it is the last healthy copy", ref),
+		Source:  d.item.Origin.Source, Repository: d.item.source.Source,
+	})
+}
+
+// purge returns how old copies leave a cluster: as the policy's failover says where health drove the
+// workload away, else gracefully. Stateful workloads that may be recreated are removed first.
+func (c *computation) purge(it *item, cluster int) v1alpha1.PurgeMode {
+	if it.owner == nil || it.owner.Spec.Failover == nil || it.entry == nil {
+		return v1alpha1.PurgeGracefully
+	}
+	f := it.owner.Spec.Failover
+	switch rejectedBy(it.entry.Decision, c.clusters[cluster].Name) {
+	case "TaintToleration":
+		if f.Cluster == nil {
+			break
+		}
+		if it.facts.Stateful && f.Cluster.Stateful == v1alpha1.StatefulRecreate {
+			return v1alpha1.PurgeDirectly
+		}
+		return cmp.Or(f.Cluster.PurgeMode, v1alpha1.PurgeGracefully)
+	case "Eviction":
+		if f.Application != nil {
+			return cmp.Or(f.Application.PurgeMode, v1alpha1.PurgeGracefully)
+		}
+	}
+	return v1alpha1.PurgeGracefully
+}
+
+// rejectedBy returns the filter that rejected a cluster.
+func rejectedBy(d placement.Decision, cluster string) string {
+	for _, r := range d.Rejected {
+		if slices.Contains(r.Clusters, cluster) {
+			return r.Filter
+		}
+	}
+	return ""
+}
+
+// purgeFirst makes the new copies wait until the old one is gone.
+func (c *computation) purgeFirst(d *departure) {
+	d.change.Reason = "its policy removes the old copy first (purgeMode: Directly)"
+	for _, t := range d.item.targets {
+		for j := range c.changes[t.cluster] {
+			ch := &c.changes[t.cluster][j]
+			if ch.pair.item == d.item && ch.Action == v1alpha1.ActionCreate {
+				ch.Gate, ch.Reason = v1alpha1.GateMove.Of(movePurge), "waits until the copy on "+c.clusters[d.cluster].Name+" is gone"
+			}
+		}
+	}
+}
+
+func (c *computation) drain() time.Duration {
+	if s := c.snap.Config.Failover.DrainSeconds; s != nil {
+		return time.Duration(*s) * time.Second
+	}
+	return defaultDrain
+}
+
+func (c *computation) grace(it *item) time.Duration {
+	if it.owner != nil && it.owner.Spec.Failover != nil && it.owner.Spec.Failover.Application != nil {
+		if s := it.owner.Spec.Failover.Application.GracePeriodSeconds; s != nil {
+			return time.Duration(*s) * time.Second
+		}
+	}
+	if s := c.snap.Config.Failover.GracePeriodSeconds; s != nil {
+		return time.Duration(*s) * time.Second
+	}
+	return defaultGrace
+}
+
+// waits tells whether a removal is still in front of a departure.
+func (d *departure) waits() bool {
+	return d.change.Action == v1alpha1.ActionPrune && d.change.Gate != ""
+}
+
+func (d *departure) ready() bool {
+	return d.change.Action == v1alpha1.ActionPrune && d.change.Gate == ""
+}
+
+// joinPolicies makes the objects of one policy leave a cluster together. It tells whether it added a
+// gate.
+func (c *computation) joinPolicies() bool {
+	type group struct {
+		policy  *policy
+		cluster int
+	}
+	waiting := map[group]*departure{}
+	for i := range c.moves {
+		if d := &c.moves[i]; d.waits() && d.item.owner != nil && waiting[group{d.item.owner, d.cluster}] == nil {
+			waiting[group{d.item.owner, d.cluster}] = d
+		}
+	}
+	joined := false
+	for i := range c.moves {
+		d := &c.moves[i]
+		first := waiting[group{d.item.owner, d.cluster}]
+		if d.ready() && first != nil && c.purge(d.item, d.cluster) != v1alpha1.PurgeDirectly {
+			d.gate(moveTogether, "leaves together with "+first.item.ref.String())
+			joined = true
+		}
+	}
+	return joined
+}
+
+// joinNeeds keeps what a waiting workload refers to until it goes too. It tells whether it added a
+// gate.
+func (c *computation) joinNeeds() bool {
+	type place struct {
+		key     v1alpha1.ObjectKey
+		cluster int
+	}
+	needed := map[place]*item{}
+	for i := range c.moves {
+		d := &c.moves[i]
+		if !d.waits() {
+			continue
+		}
+		for _, key := range d.item.traits.needs {
+			needed[place{key, d.cluster}] = d.item
+		}
+	}
+	joined := false
+	for i := range c.moves {
+		d := &c.moves[i]
+		if user := needed[place{d.item.key, d.cluster}]; user != nil && d.ready() {
+			d.gate(moveTogether, "leaves together with "+user.ref.String())
+			joined = true
+		}
+	}
+	return joined
+}

@@ -1,0 +1,252 @@
+package plan
+
+import (
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/render"
+)
+
+// traits are what the plan needs to know about an object's content, worked out once per content.
+type traits struct {
+	// needs are objects of the same namespace that it refers to and that propagateDeps sends along.
+	needs []v1alpha1.ObjectKey
+	// scales is the workload that an autoscaler targets.
+	scales *v1alpha1.ObjectKey
+	// dependsOn are from its depends-on annotation.
+	dependsOn []v1alpha1.ObjectReference
+	// badDependsOn is an item of that annotation that cannot be read.
+	badDependsOn string
+	wave         int
+	badWave      string
+	stateful     bool
+	neverMoves   bool
+	defines      *groupKind
+}
+
+func readTraits(o render.Object) traits {
+	annotations := o.GetAnnotations()
+	t := traits{
+		needs:      needs(o.Unstructured),
+		scales:     scaleTarget(o.Unstructured),
+		stateful:   o.GetKind() == "StatefulSet" || mountsClaim(o.Unstructured),
+		neverMoves: annotations[v1alpha1.AnnotationFailover] == "never",
+	}
+	t.dependsOn, t.badDependsOn = parseDependsOn(annotations[v1alpha1.AnnotationDependsOn])
+	t.wave, t.badWave = parseWave(annotations[v1alpha1.AnnotationWave])
+	if isCRD(o.Reference()) {
+		gk := definedKind(o.Unstructured)
+		t.defines = &gk
+	}
+	return t
+}
+
+// podSpecPaths lead to the pod of the kinds that have one.
+var podSpecPaths = map[groupKind][]string{
+	{"", "Pod"}:                   {"spec"},
+	{"", "PodTemplate"}:           {"template", "spec"},
+	{"", "ReplicationController"}: {"spec", "template", "spec"},
+	{"apps", "ReplicaSet"}:        {"spec", "template", "spec"},
+	{"apps", "Deployment"}:        {"spec", "template", "spec"},
+	{"apps", "DaemonSet"}:         {"spec", "template", "spec"},
+	{"apps", "StatefulSet"}:       {"spec", "template", "spec"},
+	{"batch", "Job"}:              {"spec", "template", "spec"},
+	{"batch", "CronJob"}:          {"spec", "jobTemplate", "spec", "template", "spec"},
+}
+
+// podSpec returns the pod of a workload, nil for other kinds.
+func podSpec(o *unstructured.Unstructured) map[string]any {
+	gvk := o.GroupVersionKind()
+	path, ok := podSpecPaths[groupKind{gvk.Group, gvk.Kind}]
+	if !ok {
+		return nil
+	}
+	return mapAt(o.Object, path...)
+}
+
+// references collects the names that a manifest refers to, each once.
+type references struct {
+	namespace string
+	seen      map[v1alpha1.ObjectKey]bool
+	keys      []v1alpha1.ObjectKey
+}
+
+func (r *references) add(kind, name string) {
+	k := v1alpha1.ObjectKey{Kind: kind, Namespace: r.namespace, Name: name}
+	if name == "" || r.seen[k] {
+		return
+	}
+	r.seen[k] = true
+	r.keys = append(r.keys, k)
+}
+
+// needs returns what a workload or Ingress cannot do without in its namespace: ConfigMaps, Secrets,
+// ServiceAccounts and PVCs of its pods, and the TLS Secrets of an Ingress. The PVCs that a StatefulSet
+// makes from its templates are its own.
+func needs(o *unstructured.Unstructured) []v1alpha1.ObjectKey {
+	r := &references{namespace: o.GetNamespace(), seen: map[v1alpha1.ObjectKey]bool{}}
+	if gvk := o.GroupVersionKind(); gvk.Kind == "Ingress" && gvk.Group == "networking.k8s.io" {
+		for _, tls := range mapsAt(o.Object, "spec", "tls") {
+			r.add("Secret", stringAt(tls, "secretName"))
+		}
+		return r.keys
+	}
+	spec := podSpec(o)
+	if spec == nil {
+		return nil
+	}
+	if name := stringAt(spec, "serviceAccountName"); name != "default" {
+		r.add("ServiceAccount", name)
+	}
+	for _, s := range mapsAt(spec, "imagePullSecrets") {
+		r.add("Secret", stringAt(s, "name"))
+	}
+	for _, v := range mapsAt(spec, "volumes") {
+		r.addVolume(v)
+	}
+	for _, list := range []string{"initContainers", "containers", "ephemeralContainers"} {
+		for _, container := range mapsAt(spec, list) {
+			r.addContainer(container)
+		}
+	}
+	return r.keys
+}
+
+func (r *references) addContainer(container map[string]any) {
+	for _, from := range mapsAt(container, "envFrom") {
+		r.add("ConfigMap", stringAt(from, "configMapRef", "name"))
+		r.add("Secret", stringAt(from, "secretRef", "name"))
+	}
+	for _, env := range mapsAt(container, "env") {
+		r.add("ConfigMap", stringAt(env, "valueFrom", "configMapKeyRef", "name"))
+		r.add("Secret", stringAt(env, "valueFrom", "secretKeyRef", "name"))
+	}
+}
+
+func (r *references) addVolume(v map[string]any) {
+	r.add("ConfigMap", stringAt(v, "configMap", "name"))
+	r.add("Secret", stringAt(v, "secret", "secretName"))
+	r.add("PersistentVolumeClaim", stringAt(v, "persistentVolumeClaim", "claimName"))
+	for _, s := range mapsAt(v, "projected", "sources") {
+		r.add("ConfigMap", stringAt(s, "configMap", "name"))
+		r.add("Secret", stringAt(s, "secret", "name"))
+	}
+	// Volume plug-ins that read credentials name their Secret in one of two ways.
+	for _, plugin := range []string{"cephfs", "rbd", "scaleIO", "iscsi", "storageos", "flexVolume", "csi"} {
+		r.add("Secret", stringAt(v, plugin, "secretRef", "name"))
+		r.add("Secret", stringAt(v, plugin, "nodePublishSecretRef", "name"))
+	}
+	r.add("Secret", stringAt(v, "azureFile", "secretName"))
+}
+
+// mountsClaim tells whether a workload's pods mount a PVC.
+func mountsClaim(o *unstructured.Unstructured) bool {
+	for _, k := range needs(o) {
+		if k.Kind == "PersistentVolumeClaim" {
+			return true
+		}
+	}
+	return false
+}
+
+// scaleTarget returns what a HorizontalPodAutoscaler scales, nil for other kinds.
+func scaleTarget(o *unstructured.Unstructured) *v1alpha1.ObjectKey {
+	gvk := o.GroupVersionKind()
+	if gvk.Kind != "HorizontalPodAutoscaler" || gvk.Group != "autoscaling" {
+		return nil
+	}
+	ref := v1alpha1.ObjectReference{
+		APIVersion: stringAt(o.Object, "spec", "scaleTargetRef", "apiVersion"),
+		Kind:       stringAt(o.Object, "spec", "scaleTargetRef", "kind"),
+		Name:       stringAt(o.Object, "spec", "scaleTargetRef", "name"),
+		Namespace:  o.GetNamespace(),
+	}
+	k := ref.Key()
+	return &k
+}
+
+// parseDependsOn reads a list of "group/namespaces/namespace/kind/name" or "group/kind/name",
+// separated by commas, as cli-utils writes it. The second result is an item that is neither.
+func parseDependsOn(annotation string) (refs []v1alpha1.ObjectReference, bad string) {
+	if strings.TrimSpace(annotation) == "" {
+		return nil, ""
+	}
+	for _, text := range strings.Split(annotation, ",") {
+		text = strings.TrimSpace(text)
+		parts := strings.Split(text, "/")
+		ref := v1alpha1.ObjectReference{}
+		switch {
+		case len(parts) == 5 && parts[1] == "namespaces":
+			ref.Namespace, ref.Kind, ref.Name = parts[2], parts[3], parts[4]
+		case len(parts) == 3:
+			ref.Kind, ref.Name = parts[1], parts[2]
+		}
+		if ref.Kind == "" || ref.Name == "" {
+			bad = text
+			continue
+		}
+		if parts[0] != "" {
+			ref.APIVersion = parts[0] + "/"
+		}
+		refs = append(refs, ref)
+	}
+	return refs, bad
+}
+
+// parseWave reads a whole number of at most four digits.
+func parseWave(annotation string) (wave int, bad string) {
+	text := strings.TrimSpace(annotation)
+	digits := strings.TrimPrefix(text, "-")
+	if text == "" {
+		return 0, ""
+	}
+	if digits == "" || len(digits) > 4 {
+		return 0, text
+	}
+	for _, d := range digits {
+		if d < '0' || d > '9' {
+			return 0, text
+		}
+		wave = wave*10 + int(d-'0')
+	}
+	if digits != text {
+		wave = -wave
+	}
+	return wave, ""
+}
+
+// mapAt returns the map at a path of field names, nil where there is none.
+func mapAt(m map[string]any, path ...string) map[string]any {
+	for _, field := range path {
+		next, ok := m[field].(map[string]any)
+		if !ok {
+			return nil
+		}
+		m = next
+	}
+	return m
+}
+
+// mapsAt returns the maps of the list at a path of field names.
+func mapsAt(m map[string]any, path ...string) []map[string]any {
+	parent := mapAt(m, path[:len(path)-1]...)
+	list, ok := parent[path[len(path)-1]].([]any)
+	if !ok {
+		return nil
+	}
+	maps := make([]map[string]any, 0, len(list))
+	for _, v := range list {
+		if item, ok := v.(map[string]any); ok {
+			maps = append(maps, item)
+		}
+	}
+	return maps
+}
+
+// stringAt returns the string at a path of field names, "" where there is none.
+func stringAt(m map[string]any, path ...string) string {
+	s, _ := mapAt(m, path[:len(path)-1]...)[path[len(path)-1]].(string)
+	return s
+}
