@@ -69,8 +69,15 @@ type FailoverConfig struct {
 	// VetoWindow is the time within which clusters must turn Unknown to count as one event.
 	// Default 10m.
 	VetoWindow *metav1.Duration `json:"vetoWindow,omitempty"`
-	// VetoReadyFor is how long a cluster must have been Ready in the last hour to count. Default 5m.
+	// VetoReadyFor is how long a cluster must have been Ready within VetoHistory to count.
+	// Default 5m.
 	VetoReadyFor *metav1.Duration `json:"vetoReadyFor,omitempty"`
+	// VetoHistory is how far back that readiness is looked for. Default 1h.
+	VetoHistory *metav1.Duration `json:"vetoHistory,omitempty"`
+	// VetoPercent is the share of the clusters that count beyond which evictions stop. Default 50.
+	VetoPercent *int32 `json:"vetoPercent,omitempty"`
+	// VetoMinClusters is the fewest Unknown clusters that stop evictions. Default 2.
+	VetoMinClusters *int32 `json:"vetoMinClusters,omitempty"`
 	// FailbackAfter is the default of failback: Auto. Default 10m.
 	FailbackAfter *metav1.Duration `json:"failbackAfter,omitempty"`
 	// PausedUntil stops all evictions until then, for PausedReason.
@@ -91,6 +98,11 @@ type ApplyConfig struct {
 	// DriftFightLimit is how often in a minute a field may be put back before it is only reported.
 	// Default 5.
 	DriftFightLimit *int32 `json:"driftFightLimit,omitempty"`
+	// PruneFloor is how many objects of a source may be gone from Git at once on a cluster before the
+	// source's maxPrunePercent counts. Default 10.
+	PruneFloor *int32 `json:"pruneFloor,omitempty"`
+	// MaxPause is how far ahead the annotation paused-until of a live object may lie. Default 24h.
+	MaxPause *metav1.Duration `json:"maxPause,omitempty"`
 }
 
 // PlanConfig governs the plan and its findings.

@@ -206,23 +206,33 @@ func isMergeKey(key *yaml.Node) bool {
 
 // merge adds the entries of the map, or of each map of a list, that are not set yet.
 func (c *converter) merge(node *yaml.Node, content map[string]any) {
-	if len(c.active) > c.stream.limits.MaxDepth {
-		c.problem(node, "merge keys are nested more than %d deep", c.stream.limits.MaxDepth)
-		c.stream.stopped = true
+	if node.Kind == yaml.SequenceNode {
+		for _, child := range node.Content {
+			c.mergeMap(child, content)
+		}
+		return
 	}
+	if node.Kind == yaml.AliasNode && node.Alias.Kind == yaml.SequenceNode {
+		c.alias(node, func(target *yaml.Node) any {
+			c.merge(target, content)
+			return nil
+		})
+		return
+	}
+	c.mergeMap(node, content)
+}
+
+// mergeMap adds the entries of one map that are not set yet.
+func (c *converter) mergeMap(node *yaml.Node, content map[string]any) {
 	if c.stream.stopped {
 		return
 	}
 	switch node.Kind {
 	case yaml.AliasNode:
 		c.alias(node, func(target *yaml.Node) any {
-			c.merge(target, content)
+			c.mergeMap(target, content)
 			return nil
 		})
-	case yaml.SequenceNode:
-		for _, child := range node.Content {
-			c.merge(child, content)
-		}
 	case yaml.MappingNode:
 		if c.aliased && !c.spend(node) {
 			return

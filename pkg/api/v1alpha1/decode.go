@@ -8,26 +8,27 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Limits bound what one file may cost to read. A file beyond a limit gives one problem and no
-// documents from there on; other files are not affected.
+// Limits bound what one file may cost to read. A file beyond a limit gives one problem, and the rest
+// of it is not read; other files are not affected.
 type Limits struct {
-	// MaxBytes is the size of a file.
+	// MaxBytes is the size of a file. Reading takes up to about 100 bytes of memory for each of its
+	// bytes where these are as dense as in "[1,1,1]".
 	MaxBytes int
-	// MaxDocuments is the number of documents in a file, items of lists included.
+	// MaxDocuments is the number of documents in a file, empty ones and items of lists included.
 	MaxDocuments int
 	// MaxDepth is how deep maps and lists may be nested.
 	MaxDepth int
 	// MaxAliasBytes is how much the YAML aliases and merge keys of a file may add, in bytes, where a
 	// value counts its text and a fixed overhead.
 	MaxAliasBytes int
-	// MaxProblems is how many problems of one file are reported.
+	// MaxProblems is how many problems of one file are reported before the rest is not read.
 	MaxProblems int
 }
 
 // DefaultLimits are the limits for files of a repository.
 func DefaultLimits() Limits {
 	return Limits{
-		MaxBytes:      64 << 20,
+		MaxBytes:      16 << 20,
 		MaxDocuments:  100_000,
 		MaxDepth:      256,
 		MaxAliasBytes: 16 << 20,
@@ -95,6 +96,8 @@ type stream struct {
 	problems    []Problem
 	aliasBudget int
 	tables      fieldTables
+	// read counts the documents so far.
+	read int
 	// stopped tells that a limit was reached and the rest of the file is not read.
 	stopped bool
 }
@@ -133,17 +136,30 @@ func (s *stream) unreadable(data []byte) *Problem {
 // lineAt returns the line, counted from 1, of the byte at an offset.
 func lineAt(data []byte, offset int) int { return bytes.Count(data[:offset], []byte{'\n'}) + 1 }
 
-// report adds a problem about a line, within the limit on problems.
+// report adds a problem about a line, and stops reading where there are too many.
 func (s *stream) report(p Problem) {
-	switch {
-	case len(s.problems) < s.limits.MaxProblems:
+	if len(s.problems) < s.limits.MaxProblems {
 		s.problems = append(s.problems, p)
-	case len(s.problems) == s.limits.MaxProblems:
-		s.problems = append(s.problems, Problem{
-			Position: Position{File: s.file}, ID: FindingInvalidDocument, Severity: SeverityBlocker,
-			Message: fmt.Sprintf("the file has more problems than the %d that are shown", s.limits.MaxProblems),
-		})
+		return
 	}
+	if s.stopped {
+		return
+	}
+	s.stopped = true
+	s.problems = append(s.problems, Problem{
+		Position: p.Position, ID: FindingInvalidDocument, Severity: SeverityBlocker,
+		Message: fmt.Sprintf("more than %d problems; the rest of the file is not read", s.limits.MaxProblems),
+	})
+}
+
+// count counts a document and stops reading where there are too many.
+func (s *stream) count(line int) bool {
+	s.read++
+	if s.read > s.limits.MaxDocuments && !s.stopped {
+		s.fail(line, "the file has more than the %d documents that are read", s.limits.MaxDocuments)
+		s.stopped = true
+	}
+	return !s.stopped
 }
 
 // fail reports a problem about a line of the file as a whole.
@@ -157,7 +173,7 @@ func (s *stream) fail(line int, format string, args ...any) {
 // add converts the root node of a document, whose lines count from offset, and keeps it if that went
 // without a problem.
 func (s *stream) add(root *yaml.Node, offset int) {
-	if s.stopped {
+	if !s.count(root.Line + offset) {
 		return
 	}
 	c := &converter{stream: s, offset: offset, object: describe(root)}
@@ -181,11 +197,6 @@ func (s *stream) add(root *yaml.Node, offset int) {
 // keep checks what every object must have and appends the document, or the items of a list.
 // apiVersion and kind are those of the items of a typed list, which need not repeat them.
 func (s *stream) keep(c *converter, d Document, apiVersion, kind string) {
-	if len(s.documents) >= s.limits.MaxDocuments {
-		s.stopped = true
-		s.fail(d.Position.Line, "the file has more than the %d documents that are read", s.limits.MaxDocuments)
-		return
-	}
 	if kind != "" && d.Content["apiVersion"] == nil && d.Content["kind"] == nil {
 		d.Content["apiVersion"], d.Content["kind"] = apiVersion, kind
 	}
@@ -213,7 +224,7 @@ func (s *stream) keepItems(c *converter, list Document, items []any, itemKind st
 		itemVersion = list.APIVersion
 	}
 	for i, item := range items {
-		if s.stopped {
+		if !s.count(list.Position.Line) {
 			return
 		}
 		// The converter walked the same nodes, so that there are as many of them as items.

@@ -75,6 +75,10 @@ func (d *strictDecoder) pop()           { d.path = d.path[:len(d.path)-1] }
 // decode sets target to value. Null leaves it as it is, as in JSON.
 func (d *strictDecoder) decode(value any, target reflect.Value) {
 	if value == nil {
+		// A JSON value may be null on purpose, as in the replace operation of a patch.
+		if _, ok := target.Interface().(*apiextensionsv1.JSON); ok {
+			target.Set(reflect.ValueOf(&apiextensionsv1.JSON{Raw: []byte("null")}))
+		}
 		return
 	}
 	if target.Kind() == reflect.Pointer {

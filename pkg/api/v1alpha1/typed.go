@@ -221,6 +221,3 @@ func (t *typing) normaliseOverrides(spec *OverrideSpec) {
 	}
 	t.lines["spec.overrideRules[0]"] = first
 }
-
-// validate is filled in per kind.
-func (t *typing) validate(value any, k kind) {}
