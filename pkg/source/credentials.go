@@ -168,27 +168,66 @@ func (c Credentials) MarshalJSON() ([]byte, error) { return json.Marshal(c.Strin
 func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // scrubber takes secrets out of text that other people's code wrote: messages
-// of servers and libraries, which may echo what they were sent.
-type scrubber struct{ replacer *strings.Replacer }
+// of servers and libraries, which may echo what they were sent, whole or in
+// pieces.
+type scrubber struct {
+	whole *strings.Replacer
+	// pieces are all runs of pieceLength bytes of all secrets.
+	pieces map[string]bool
+}
 
-// minSecret is the length from which on a secret is searched for. Replacing
-// shorter ones would tell them by what is missing.
-const minSecret = 4
+// A secret shorter than minSecret is not searched for: replacing it would tell
+// it by what is missing. Of longer ones every piece is.
+const (
+	minSecret   = 4
+	pieceLength = 6
+)
 
 func newScrubber(c Credentials, more ...string) scrubber {
-	secrets := append([]string{
-		c.Password, c.BearerToken, string(c.Identity), string(c.ClientKey),
-		base64.StdEncoding.EncodeToString([]byte(c.Username + ":" + c.Password)),
-	}, more...)
+	secrets := append([]string{c.Password, c.BearerToken, string(c.Identity), string(c.ClientKey)}, more...)
+	if c.Password != "" {
+		secrets = append(secrets, base64.StdEncoding.EncodeToString([]byte(c.Username+":"+c.Password)))
+	}
+	s := scrubber{pieces: map[string]bool{}}
 	var pairs []string
-	for _, s := range secrets {
-		for _, form := range []string{s, strings.TrimSpace(s), url.QueryEscape(s), url.PathEscape(s), fmt.Sprintf("%q", s)} {
-			if len(form) >= minSecret && form != "Og==" { // base64 of ":", no credentials at all
-				pairs = append(pairs, form, "***")
+	for _, secret := range secrets {
+		secret = strings.TrimSpace(secret)
+		if len(secret) < minSecret {
+			continue
+		}
+		for _, form := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret)} {
+			pairs = append(pairs, form, redacted)
+			for i := 0; i+pieceLength <= len(form); i++ {
+				s.pieces[form[i:i+pieceLength]] = true
 			}
 		}
 	}
-	return scrubber{strings.NewReplacer(pairs...)}
+	s.whole = strings.NewReplacer(pairs...)
+	return s
+}
+
+const redacted = "***"
+
+// hide replaces secrets and pieces of secrets.
+func (s scrubber) hide(text string) string {
+	text = s.whole.Replace(text)
+	if len(s.pieces) == 0 {
+		return text
+	}
+	var b strings.Builder
+	hidden := 0 // up to where the text belongs to a piece
+	for i := range len(text) {
+		if i+pieceLength <= len(text) && s.pieces[text[i:i+pieceLength]] {
+			if hidden <= i {
+				b.WriteString(redacted)
+			}
+			hidden = i + pieceLength
+		}
+		if i >= hidden {
+			b.WriteByte(text[i])
+		}
+	}
+	return b.String()
 }
 
 // maxForeignText is how much of a server's own words goes into an error.
@@ -197,7 +236,7 @@ const maxForeignText = 300
 // clean gives text on one line, without secrets, control characters and
 // terminal escapes, and not too long.
 func (s scrubber) clean(text string) string {
-	text = s.replacer.Replace(text)
+	text = strings.ToValidUTF8(s.hide(text), "")
 	text = strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\r' || r == '\t':

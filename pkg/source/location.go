@@ -20,14 +20,24 @@ type location struct {
 	path   string // with a leading slash, but for ssh's host:path form
 }
 
-// scpForm is user@host:path, the short form of an SSH URL. A host of one letter
-// is a drive of Windows.
-var scpForm = regexp.MustCompile(`^(?:([^@:/\s]+)@)?([A-Za-z0-9][A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\]):([^:].*)$`)
+// scpForm is user@host:path, the short form of an SSH URL.
+var scpForm = regexp.MustCompile(`^(?:([^@:/\s]+)@)?([A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9a-fA-F:.]+\]):([^:].*)$`)
+
+// cutSCP takes user@host:path apart. A lone letter before the colon is a drive
+// of Windows.
+func cutSCP(text string) (user, host, path string, ok bool) {
+	m := scpForm.FindStringSubmatch(text)
+	if m == nil || strings.Contains(text, "://") || m[1] == "" && len(m[2]) == 1 {
+		return "", "", "", false
+	}
+	return m[1], strings.Trim(m[2], "[]"), m[3], true
+}
 
 // IsURL reports whether a place is a URL (or SSH's user@host:path) rather than
 // a folder's path.
 func IsURL(place string) bool {
-	return strings.Contains(place, "://") || scpForm.MatchString(place) && !filepath.IsAbs(place) && !strings.HasPrefix(place, ".")
+	_, _, _, isSCP := cutSCP(place)
+	return strings.Contains(place, "://") || isSCP
 }
 
 // parseLocation reads a URL. User information in it is given back as
@@ -36,8 +46,8 @@ func parseLocation(text string) (location, Credentials, error) {
 	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return location{}, Credentials{}, fmt.Errorf("%w: the URL holds a control character", ErrInvalid)
 	}
-	if m := scpForm.FindStringSubmatch(text); m != nil && !strings.Contains(text, "://") {
-		l := location{scheme: "ssh", user: m[1], host: strings.Trim(m[2], "[]"), path: m[3]}
+	if user, host, path, ok := cutSCP(text); ok {
+		l := location{scheme: "ssh", user: user, host: host, path: path}
 		return l, Credentials{}, l.validate()
 	}
 	u, err := url.Parse(text)
