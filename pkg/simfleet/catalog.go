@@ -103,12 +103,17 @@ func newCatalog() (*catalog, error) {
 	if err := registerFieldLabels(scheme); err != nil {
 		return nil, err
 	}
+	scale, err := newScaleConverter()
+	if err != nil {
+		return nil, err
+	}
 	c := &catalog{
 		scheme: scheme,
 		codecs: serializer.NewCodecFactory(scheme),
 		converter: groupConverters{
 			builtin:     applyconfigurations.NewTypeConverter(scheme),
 			definitions: apiextensionsapply.NewTypeConverter(scheme),
+			scale:       scale,
 		},
 		byGVR:       map[schema.GroupVersionResource]*served{},
 		definitions: map[string]*definition{},
@@ -136,8 +141,11 @@ func (c *catalog) serve(k *kind) (*served, error) {
 		table:          tableFor(k),
 		returnsDeleted: k.returnsDeleted,
 	}
-	if k.gvk.Kind == "Namespace" {
+	switch k.gvk.Kind {
+	case "Namespace":
 		reg.delete, reg.keepDuringUpdate = deleteNamespace, namespaceHasContent
+	case "CustomResourceDefinition":
+		reg.delete = deleteDefinition
 	}
 	scope, err := c.scope(k, "", reg)
 	if err != nil {

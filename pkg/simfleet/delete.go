@@ -49,7 +49,7 @@ func (r *registry) deleteOnce(ctx context.Context, name string, validate rest.Va
 	if stored == nil {
 		return nil, false, apierrors.NewNotFound(r.resource, name)
 	}
-	obj := stored.DeepCopyObject()
+	obj := r.out(stored).DeepCopyObject()
 	if _, _, err := rest.BeforeDelete(r.strategy, ctx, obj, opts); err != nil {
 		return nil, false, err
 	}
@@ -69,11 +69,8 @@ func (r *registry) deleteOnce(ctx context.Context, name string, validate rest.Va
 		if dry {
 			return obj, false, nil
 		}
-		out, err := c.store.put(r.resource, key, revisionOf(stored), obj)
-		if err != nil {
-			return nil, false, err
-		}
-		return shallowCopy(out), false, nil
+		out, err := r.put(c, key, revisionOf(stored), obj)
+		return out, false, err
 	}
 	last := obj
 	if !dry {

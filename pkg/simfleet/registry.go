@@ -55,6 +55,10 @@ type registry struct {
 	// keepDuringUpdate says that an object without finalizers must stay although
 	// its deletion was asked for (a namespace that has content).
 	keepDuringUpdate func(runtime.Object) bool
+	// stored and shown turn an object from the version of this endpoint into the
+	// stored one and back; nil for kinds with one version.
+	stored func(runtime.Object)
+	shown  func(runtime.Object)
 	// delete replaces the generic deletion where a kind has its own.
 	delete func(context.Context, *registry, string, rest.ValidateObjectFunc, *metav1.DeleteOptions) (runtime.Object, bool, error)
 }
@@ -69,6 +73,28 @@ func (r *registry) DeleteReturnsDeletedObject() bool { return r.returnsDeleted }
 // ConvertToTable answers what kubectl get prints.
 func (r *registry) ConvertToTable(ctx context.Context, obj runtime.Object, opts runtime.Object) (*metav1.Table, error) {
 	return r.table.ConvertToTable(ctx, obj, opts)
+}
+
+// out returns a stored object as this endpoint shows it, safe to label with its
+// kind.
+func (r *registry) out(obj runtime.Object) runtime.Object {
+	obj = shallowCopy(obj)
+	if r.shown != nil {
+		r.shown(obj)
+	}
+	return obj
+}
+
+// put stores an object that came in through this endpoint.
+func (r *registry) put(c *Cluster, key string, expect uint64, obj runtime.Object) (runtime.Object, error) {
+	if r.stored != nil {
+		r.stored(obj)
+	}
+	stored, err := c.store.put(r.resource, key, expect, obj)
+	if err != nil {
+		return nil, err
+	}
+	return r.out(stored), nil
 }
 
 func (r *registry) key(ctx context.Context, name string) string {
@@ -91,7 +117,7 @@ func (r *registry) Get(ctx context.Context, name string, _ *metav1.GetOptions) (
 	if obj == nil {
 		return nil, apierrors.NewNotFound(r.resource, name)
 	}
-	return shallowCopy(obj), nil
+	return r.out(obj), nil
 }
 
 func (r *registry) predicate(opts *internalversion.ListOptions) storage.SelectionPredicate {
@@ -139,7 +165,7 @@ func (r *registry) List(ctx context.Context, opts *internalversion.ListOptions) 
 			next, remaining = r.objectKey(objects[i-1]), int64(len(objects)-i)
 			break
 		}
-		out = append(out, shallowCopy(obj))
+		out = append(out, r.out(obj))
 	}
 	return r.makeList(out, revision, next, remaining, p)
 }
@@ -233,7 +259,7 @@ func trimPrefix(key, prefix string) string {
 func (r *registry) Watch(ctx context.Context, opts *internalversion.ListOptions) (watch.Interface, error) {
 	c := clusterFrom(ctx)
 	w := &watcher{
-		store: c.store, gr: r.resource, prefix: r.prefix(ctx), predicate: r.predicate(opts), empty: r.newFunc,
+		store: c.store, gr: r.resource, prefix: r.prefix(ctx), predicate: r.predicate(opts), empty: r.newFunc, out: r.out,
 		events: make(chan watch.Event), stop: make(chan struct{}),
 	}
 	asked := ""
@@ -316,8 +342,8 @@ func (r *registry) create(ctx context.Context, obj runtime.Object, validate rest
 	} else {
 		m.SetResourceVersion("")
 		var out runtime.Object
-		if out, err = c.store.put(r.resource, key, 0, obj); err == nil {
-			return shallowCopy(out), nil
+		if out, err = r.put(c, key, 0, obj); err == nil {
+			return out, nil
 		}
 	}
 	err = rest.CheckGeneratedNameError(ctx, r.strategy, storeerr.InterpretCreateError(err, r.resource, name), obj)
@@ -397,11 +423,7 @@ func (r *registry) createOnUpdate(ctx context.Context, key, name string, info re
 	if dryrun.IsDryRun(opts.DryRun) {
 		return obj, nil
 	}
-	out, err := clusterFrom(ctx).store.put(r.resource, key, 0, obj)
-	if err != nil {
-		return nil, err
-	}
-	return shallowCopy(out), nil
+	return r.put(clusterFrom(ctx), key, 0, obj)
 }
 
 // optimisticLockMessage is the API server's wording, which clients show.
@@ -409,7 +431,7 @@ const optimisticLockMessage = "the object has been modified; please apply your c
 
 func (r *registry) updateExisting(ctx context.Context, s rest.RESTUpdateStrategy, stored runtime.Object, key, name string, info rest.UpdatedObjectInfo, validate rest.ValidateObjectUpdateFunc, opts *metav1.UpdateOptions) (runtime.Object, error) {
 	revision := revisionOf(stored)
-	existing := stored.DeepCopyObject()
+	existing := r.out(stored).DeepCopyObject()
 	if p := info.Preconditions(); p != nil {
 		if err := (&storage.Preconditions{UID: p.UID, ResourceVersion: p.ResourceVersion}).Check(key, existing); err != nil {
 			return nil, storeerr.InterpretUpdateError(err, r.resource, name)
@@ -445,11 +467,7 @@ func (r *registry) updateExisting(ctx context.Context, s rest.RESTUpdateStrategy
 	if dry {
 		return obj, nil
 	}
-	out, err := clusterFrom(ctx).store.put(r.resource, key, revision, obj)
-	if err != nil {
-		return nil, err
-	}
-	return shallowCopy(out), nil
+	return r.put(clusterFrom(ctx), key, revision, obj)
 }
 
 func (r *registry) checkRevision(ctx context.Context, s rest.RESTUpdateStrategy, obj runtime.Object, current uint64, name string) error {

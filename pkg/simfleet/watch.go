@@ -31,7 +31,9 @@ type watcher struct {
 	prefix    string
 	predicate storage.SelectionPredicate
 	// empty makes the object that a bookmark carries.
-	empty     func() runtime.Object
+	empty func() runtime.Object
+	// out shows a stored object as the watched endpoint does.
+	out       func(runtime.Object) runtime.Object
 	at        uint64
 	initial   []runtime.Object
 	endMarker bool
@@ -49,7 +51,7 @@ func (w *watcher) Stop() { w.once.Do(func() { close(w.stop) }) }
 func (w *watcher) run(ctx context.Context) {
 	defer close(w.events)
 	for _, obj := range w.initial {
-		if !w.send(ctx, watch.Event{Type: watch.Added, Object: shallowCopy(obj)}) {
+		if !w.send(ctx, watch.Event{Type: watch.Added, Object: w.out(obj)}) {
 			return
 		}
 	}
@@ -113,16 +115,16 @@ func (w *watcher) event(c change) (watch.Event, bool) {
 	is := c.after != nil && w.matches(c.after)
 	switch {
 	case was && is:
-		return watch.Event{Type: watch.Modified, Object: shallowCopy(c.after)}, true
+		return watch.Event{Type: watch.Modified, Object: w.out(c.after)}, true
 	case is:
-		return watch.Event{Type: watch.Added, Object: shallowCopy(c.after)}, true
+		return watch.Event{Type: watch.Added, Object: w.out(c.after)}, true
 	case was && c.deleted != nil:
-		return watch.Event{Type: watch.Deleted, Object: shallowCopy(c.deleted)}, true
+		return watch.Event{Type: watch.Deleted, Object: w.out(c.deleted)}, true
 	case was:
 		// The object as it was when it still matched, at the revision of the change.
 		last := c.before.DeepCopyObject()
 		setRevision(last, c.revision)
-		return watch.Event{Type: watch.Deleted, Object: last}, true
+		return watch.Event{Type: watch.Deleted, Object: w.out(last)}, true
 	default:
 		return watch.Event{}, false
 	}

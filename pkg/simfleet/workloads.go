@@ -1,12 +1,14 @@
 package simfleet
 
 import (
+	"cmp"
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -33,12 +35,23 @@ func (c *Cluster) watchWorkload(gr schema.GroupResource, ch change) {
 	}
 	id := gr.String() + "/" + ch.key
 	c.tasks.cancel("ready/" + id)
+	replaced := ch.before != nil && !samePods(ch.before, ch.after)
 	c.tasks.schedule("start/"+id, 0, func() {
-		c.settle(gr, ch.key, phaseStarted)
+		c.settle(gr, ch.key, phaseStarted, replaced)
 		if behaviour != BehaviourHang {
-			c.tasks.schedule("ready/"+id, c.opts.ReadyAfter, func() { c.settle(gr, ch.key, phaseSettled) })
+			c.tasks.schedule("ready/"+id, c.opts.ReadyAfter, func() { c.settle(gr, ch.key, phaseSettled, replaced) })
 		}
 	})
+}
+
+// samePods says whether two states of a workload want the same pods, so that a
+// change needs no rollout.
+func samePods(a, b runtime.Object) bool {
+	x, y := structField(a, "Spec"), structField(b, "Spec")
+	if !x.IsValid() || !x.FieldByName("Template").IsValid() {
+		return true
+	}
+	return equality.Semantic.DeepEqual(x.FieldByName("Template").Interface(), y.FieldByName("Template").Interface())
 }
 
 // intentOf says whether a change is one that a controller acts on: of the spec or
@@ -105,7 +118,7 @@ func workloadBehaviour(obj runtime.Object) (string, bool) {
 }
 
 // settle writes the status of a workload at a phase.
-func (c *Cluster) settle(gr schema.GroupResource, key string, at phase) {
+func (c *Cluster) settle(gr schema.GroupResource, key string, at phase, replaced bool) {
 	obj := c.store.get(gr, key)
 	if obj == nil {
 		return
@@ -128,7 +141,8 @@ func (c *Cluster) settle(gr schema.GroupResource, key string, at phase) {
 	}
 	now := metav1.NewTime(c.now())
 	c.updateAs(manager, sv, "status", m.GetNamespace(), m.GetName(), func(o runtime.Object) {
-		c.setStatus(o, progress{ready: at == phaseSettled && behaviour != BehaviourCrash, failed: at == phaseSettled && behaviour == BehaviourCrash, now: now})
+		settled := at == phaseSettled
+		c.setStatus(o, progress{ready: settled && behaviour != BehaviourCrash, failed: settled && behaviour == BehaviourCrash, replaced: replaced, now: now})
 	})
 }
 
@@ -144,14 +158,26 @@ func (c *Cluster) servedBy(gr schema.GroupResource) *served {
 // progress is what a controller finds when it looks at the pods.
 type progress struct {
 	ready, failed bool
-	now           metav1.Time
+	// replaced says that the pods of before make room for new ones.
+	replaced bool
+	now      metav1.Time
 }
 
-func (p progress) of(n int32) int32 {
+// of returns how many of n pods are ready when had of them were before. A
+// rollout that has not succeeded leaves the old pods alone.
+func (p progress) of(n, had int32) int32 {
 	if p.ready {
 		return n
 	}
-	return 0
+	return min(n, had)
+}
+
+// updated returns how many of n pods are those of the new template.
+func (p progress) updated(n int32) int32 {
+	if p.replaced && !p.ready {
+		return min(n, 1)
+	}
+	return n
 }
 
 func (c *Cluster) setStatus(obj runtime.Object, p progress) {
@@ -161,19 +187,25 @@ func (c *Cluster) setStatus(obj runtime.Object, p progress) {
 	case *appsv1.StatefulSet:
 		n := ptr.Deref(o.Spec.Replicas, 1)
 		revision := fmt.Sprintf("%s-%d", o.Name, o.Generation)
+		ready, current := p.of(n, o.Status.ReadyReplicas), revision
+		if p.replaced && !p.ready {
+			current = cmp.Or(o.Status.CurrentRevision, revision)
+		}
 		o.Status = appsv1.StatefulSetStatus{
-			ObservedGeneration: o.Generation, Replicas: n, ReadyReplicas: p.of(n), AvailableReplicas: p.of(n),
-			CurrentReplicas: n, UpdatedReplicas: n, CurrentRevision: revision, UpdateRevision: revision, CollisionCount: ptr.To[int32](0),
+			ObservedGeneration: o.Generation, Replicas: n, ReadyReplicas: ready, AvailableReplicas: ready,
+			CurrentReplicas: n, UpdatedReplicas: p.updated(n), CurrentRevision: current, UpdateRevision: revision, CollisionCount: ptr.To[int32](0),
 		}
 	case *appsv1.DaemonSet:
 		n := c.nodeCount()
+		ready := p.of(n, o.Status.NumberReady)
 		o.Status = appsv1.DaemonSetStatus{
-			ObservedGeneration: o.Generation, DesiredNumberScheduled: n, CurrentNumberScheduled: n, UpdatedNumberScheduled: n,
-			NumberReady: p.of(n), NumberAvailable: p.of(n), NumberUnavailable: n - p.of(n),
+			ObservedGeneration: o.Generation, DesiredNumberScheduled: n, CurrentNumberScheduled: n, UpdatedNumberScheduled: p.updated(n),
+			NumberReady: ready, NumberAvailable: ready, NumberUnavailable: n - ready,
 		}
 	case *appsv1.ReplicaSet:
 		n := ptr.Deref(o.Spec.Replicas, 1)
-		o.Status = appsv1.ReplicaSetStatus{ObservedGeneration: o.Generation, Replicas: n, FullyLabeledReplicas: n, ReadyReplicas: p.of(n), AvailableReplicas: p.of(n)}
+		ready := p.of(n, o.Status.ReadyReplicas)
+		o.Status = appsv1.ReplicaSetStatus{ObservedGeneration: o.Generation, Replicas: n, FullyLabeledReplicas: n, ReadyReplicas: ready, AvailableReplicas: ready}
 	case *batchv1.Job:
 		setJobStatus(o, p)
 	case *corev1.Pod:
@@ -208,10 +240,12 @@ func setDeploymentStatus(d *appsv1.Deployment, p progress) {
 		d.Annotations["deployment.kubernetes.io/revision"] = "1"
 	}
 	st := &d.Status
-	st.ObservedGeneration, st.Replicas, st.UpdatedReplicas = d.Generation, n, n
-	st.ReadyReplicas, st.AvailableReplicas, st.UnavailableReplicas = p.of(n), p.of(n), n-p.of(n)
+	ready := p.of(n, st.ReadyReplicas)
+	st.ObservedGeneration, st.Replicas, st.UpdatedReplicas = d.Generation, n, p.updated(n)
+	st.ReadyReplicas, st.AvailableReplicas, st.UnavailableReplicas = ready, ready, n-ready
 	available := appsv1.DeploymentCondition{Type: appsv1.DeploymentAvailable, Status: corev1.ConditionFalse, Reason: "MinimumReplicasUnavailable", Message: "Deployment does not have minimum availability."}
-	if p.ready || n == 0 {
+	// The default strategy allows a quarter of the pods to be away.
+	if ready*4 >= n*3 {
 		available.Status, available.Reason, available.Message = corev1.ConditionTrue, "MinimumReplicasAvailable", "Deployment has minimum availability."
 	}
 	progressing := appsv1.DeploymentCondition{Type: appsv1.DeploymentProgressing, Status: corev1.ConditionTrue, Reason: "ReplicaSetUpdated", Message: fmt.Sprintf("ReplicaSet %q is progressing.", d.Name)}
