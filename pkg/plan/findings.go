@@ -137,6 +137,11 @@ func (s *findingSet) add(f finding) {
 	default:
 		f.Severity = v1alpha1.Severity(o)
 	}
+	s.keep(f)
+}
+
+// keep takes a finding whose severity is final.
+func (s *findingSet) keep(f finding) {
 	key := findingKey{id: f.ID, message: f.Message, source: f.Source, repository: f.Repository, severity: f.Severity}
 	if f.Object != nil {
 		key.object = *f.Object
