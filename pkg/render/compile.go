@@ -326,13 +326,7 @@ type placer struct {
 // at returns the place of a field path, or of the nearest enclosing one whose line is known.
 func (p placer) at(path string) location {
 	position := p.policy.Position
-	for path != "" {
-		if line, ok := p.policy.Lines[path]; ok {
-			position.Line = line
-			break
-		}
-		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
-	}
+	position.Line = v1alpha1.LineOf(p.policy.Lines, path, position.Line)
 	return location{repository: p.repository, position: position}
 }
 

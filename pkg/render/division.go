@@ -2,10 +2,13 @@ package render
 
 // divide writes a cluster's share, and takes from a Job what would delete and so repeat it.
 func (w *work) divide(d *Division) {
-	spec, ok := w.object["spec"].(map[string]any)
 	isJob := w.kind == "Job" && w.apiVersion == "batch/v1"
+	if d == nil && !isJob {
+		return
+	}
+	spec, ok := w.mutable()["spec"].(map[string]any)
 	if !ok {
-		if d == nil || isJob {
+		if isJob {
 			return
 		}
 		spec = map[string]any{}

@@ -45,7 +45,7 @@ func serviceKeys() []mergeKey {
 }
 
 // dropDuplicates keeps the last of the items that have equal keys, in place, and notes each that
-// goes. It returns false where there was none.
+// goes. Without a note it only looks. It returns whether there is one to go.
 func dropDuplicates(object map[string]any, apiVersion, kind string, note func(message string)) bool {
 	dropped := false
 	if apiVersion == "v1" && kind == "Service" {
@@ -82,6 +82,9 @@ func dropIn(m map[string]any, pointer string, keys []mergeKey, note func(message
 			continue
 		}
 		dropped = true
+		if note == nil {
+			return true
+		}
 		if parent, ok := lookup(m, k.path[:len(k.path)-1]); ok {
 			parent.(map[string]any)[k.path[len(k.path)-1]] = kept
 		}
@@ -107,7 +110,9 @@ func (k mergeKey) keepLast(items []any, pointer string, note func(message string
 			kept = append(kept, item)
 			continue
 		}
-		note(fmt.Sprintf("%s has several items with %s; the last one counts", pointer, ids[i]))
+		if note != nil {
+			note(fmt.Sprintf("%s has several items with %s; the last one counts", pointer, ids[i]))
+		}
 	}
 	return kept
 }

@@ -63,13 +63,21 @@ func (r *Renderer) compileExpression(o v1alpha1.ExpressionOverrider) (step, erro
 	}
 	ast, issues := env.Compile(o.CEL)
 	if issues.Err() != nil {
-		return nil, fmt.Errorf("expression: %w", issues.Err())
+		return nil, fmt.Errorf("the expression does not compile: %s", firstIssue(issues))
 	}
 	program, err := env.Program(ast, cel.CostLimit(expressionCost), cel.EvalOptions(cel.OptTrackCost))
 	if err != nil {
 		return nil, fmt.Errorf("expression: %w", err)
 	}
 	return expressionStep{pointer: o.Path, tokens: tokens, ifMissing: o.IfMissing, program: program}, nil
+}
+
+// firstIssue says in one line what the compiler found first.
+func firstIssue(issues *cel.Issues) string {
+	if list := issues.Errors(); len(list) > 0 {
+		return fmt.Sprintf("line %d, column %d: %s", list[0].Location.Line(), list[0].Location.Column()+1, list[0].Message)
+	}
+	return issues.Err().Error()
 }
 
 // readsCluster marks steps whose result depends on more of the cluster than which rules match it.
@@ -82,7 +90,7 @@ func (s expressionStep) apply(w *work) error {
 			w.idle("%q is skipped: it is not there", s.pointer)
 			return nil
 		case v1alpha1.MissingCreate:
-			if err := createParents(w.object, s.tokens); err != nil {
+			if err := createParents(w.mutable(), s.tokens); err != nil {
 				return err
 			}
 		default:
@@ -102,7 +110,7 @@ func (s expressionStep) apply(w *work) error {
 		return fmt.Errorf("the result of the expression for %q: %w", s.pointer, err)
 	}
 	w.wrote(s.pointer)
-	return assign(w.object, s.tokens, value)
+	return assign(w.mutable(), s.tokens, value)
 }
 
 // document turns a cluster into the JSON tree that expressions see.

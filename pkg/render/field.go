@@ -90,7 +90,7 @@ func (s fieldStep) apply(w *work) error {
 	if result == text {
 		w.idle("the document at %q stays", s.pointer)
 	}
-	return assign(w.object, s.tokens, result)
+	return assign(w.mutable(), s.tokens, result)
 }
 
 func (s fieldStep) encode(document []byte, before string) (string, error) {

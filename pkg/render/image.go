@@ -253,9 +253,9 @@ func (s imageStep) apply(w *work) error {
 		}
 		w.wrote(pointer)
 		if changed == image {
-			w.idle("the image stays %q", image)
+			w.idle("the image at %q stays", pointer)
 		}
-		return assign(w.object, s.predicate, changed)
+		return assign(w.mutable(), s.predicate, changed)
 	}
 	any := false
 	for c := range w.containers() {

@@ -63,7 +63,6 @@ func compileMerge(raw []byte) (step, error) {
 // apply merges by the patch keys of a built-in type. Other types have no known keys here: for them
 // it is a JSON merge patch (RFC 7386), in which a list replaces a list, and a note says so.
 func (s mergeStep) apply(w *work) error {
-	w.wrote("")
 	meta, err := w.rules.patchMeta(w.apiVersion, w.kind)
 	if err != nil {
 		return err
@@ -74,14 +73,35 @@ func (s mergeStep) apply(w *work) error {
 		if err != nil {
 			return fmt.Errorf("the patch cannot be merged%s", w.detail(err))
 		}
-		return w.replace(merged)
+		object, err := decodeObject(merged)
+		if err != nil {
+			return err
+		}
+		w.merged(object)
+		return nil
 	}
 	merged, err := strategicMerge(w.object, s.patch, meta)
 	if err != nil {
 		return fmt.Errorf("the patch cannot be merged%s", w.detail(err))
 	}
-	w.object = merged
+	w.merged(merged)
 	return nil
+}
+
+// merged makes the result of a merge the object and notes which fields the patch changed.
+func (w *work) merged(object map[string]any) {
+	t := &tracer{
+		after: map[string]writer{},
+		by: func(pointer string) writer {
+			w.wrote(pointer)
+			return writer{}
+		},
+	}
+	t.walk(w.object, object, "", "")
+	if !t.changed {
+		w.idle("the patch changes nothing")
+	}
+	w.become(object)
 }
 
 // strategicMerge guards the library, which panics on patches whose types contradict the schema.

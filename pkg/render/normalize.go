@@ -1,11 +1,9 @@
 package render
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -182,23 +180,11 @@ func IsSecret(u *unstructured.Unstructured) bool {
 // space, no HTML escapes. The object must be normalised. The digest of a Secret is for comparisons
 // inside the process; whoever prints or stores it prints or stores nothing instead, since short
 // values can be guessed from it.
-func Digest(u *unstructured.Unstructured) string {
-	hash := sha256.New()
-	// The bytes of canonicalJSON end with the newline of the encoder, which is not part of the form.
-	hash.Write(canonicalJSON(u.Object))
-	return "v1:" + hex.EncodeToString(hash.Sum(nil))
-}
+func Digest(u *unstructured.Unstructured) string { return digestOf(canonicalJSON(u.Object)) }
 
-// canonicalJSON marshals a JSON tree with sorted keys. Trees that come from a decoder always
-// marshal; any other value shows up as an empty result, which no object has.
-func canonicalJSON(value any) []byte {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(value); err != nil {
-		return nil
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+func digestOf(canonical []byte) string {
+	sum := sha256.Sum256(canonical)
+	return "v1:" + hex.EncodeToString(sum[:])
 }
 
 // MaskSecret returns a copy of a Secret for output: keys stay, values are replaced, and the

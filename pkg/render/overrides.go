@@ -153,10 +153,12 @@ type work struct {
 	apiVersion, kind string
 	secret           bool
 	cluster          *v1alpha1.Cluster
-	object           map[string]any
-	writers          map[string]writer
-	notes            []Note
-	changed          []string
+	// object is read-only while shared; see mutable.
+	object  map[string]any
+	shared  bool
+	writers map[string]writer
+	notes   []Note
+	changed []string
 	// rule and place are those of the running step, writes what the steps of the rule wrote so far.
 	rule   *compiledRule
 	place  location
@@ -174,7 +176,7 @@ type write struct {
 func (r *Renderer) compute(obj Object, cluster *v1alpha1.Cluster, division *Division, rules []*compiledRule) *result {
 	w := &work{
 		rules: r, apiVersion: obj.GetAPIVersion(), kind: obj.GetKind(), secret: IsSecret(obj.Unstructured),
-		cluster: cluster, object: runtime.DeepCopyJSON(obj.Object), writers: map[string]writer{},
+		cluster: cluster, object: obj.Object, shared: true, writers: map[string]writer{},
 	}
 	matched := make([]RuleRef, 0, len(rules))
 	for _, rule := range rules {
@@ -200,31 +202,36 @@ func (r *Renderer) compute(obj Object, cluster *v1alpha1.Cluster, division *Divi
 		}
 		return failed(e)
 	}
-	if jsonEqual(object.Object, obj.Object) {
+	canonical := canonicalJSON(object.Object)
+	weight := int64(resultOverhead + len(canonical))
+	if len(w.changed) == 0 && division == nil && jsonEqual(object.Object, obj.Object) {
 		// Most objects stay as they are on most clusters, and need no copy.
-		object = obj.Unstructured
+		object, weight = obj.Unstructured, resultOverhead
 	}
 	return &result{
 		rendered: Rendered{
-			Object: object, Fields: w.origins(), Overrides: w.changed, Notes: w.notes, Matched: matched, Digest: Digest(object),
+			Object: object, Fields: w.origins(), Overrides: w.changed, Notes: w.notes, Matched: matched, Digest: digestOf(canonical),
 		},
-		weight: resultOverhead + w.size(object, obj.Unstructured),
+		weight: weight,
 	}
 }
 
-// size is what a result costs the memo beyond its overhead.
-func (w *work) size(object, base *unstructured.Unstructured) int64 {
-	if object == base {
-		return 0
+// mutable returns the object for changes in place, a copy where someone else holds it.
+func (w *work) mutable() map[string]any {
+	if w.shared {
+		w.object, w.shared = runtime.DeepCopyJSON(w.object), false
 	}
-	return int64(len(canonicalJSON(object.Object)))
+	return w.object
 }
+
+// become makes a tree that nobody else holds the object.
+func (w *work) become(object map[string]any) { w.object, w.shared = object, false }
 
 // run applies one rule and finds out what it changed.
 func (w *work) run(rule *compiledRule, base map[string]any) *OverrideError {
 	w.rule, w.writes, w.idles = rule, nil, 0
 	before := w.object
-	w.object = runtime.DeepCopyJSON(before)
+	w.shared = true
 	for _, s := range rule.steps {
 		w.place = s.place
 		if err := s.step.apply(w); err != nil {
@@ -251,10 +258,10 @@ func (w *work) run(rule *compiledRule, base map[string]any) *OverrideError {
 // preferData lets an override of a Secret's data win over its stringData, which the API server
 // would prefer.
 func (w *work) preferData(before map[string]any) {
-	clear, ok := w.object["stringData"].(map[string]any)
-	if !w.secret || !ok {
+	if _, ok := w.object["stringData"].(map[string]any); !w.secret || !ok {
 		return
 	}
+	clear := w.mutable()["stringData"].(map[string]any)
 	old, _ := before["data"].(map[string]any)
 	now, _ := w.object["data"].(map[string]any)
 	for key, value := range now {
@@ -269,14 +276,12 @@ func (w *work) dropDuplicates() {
 	if podSpecPath(w.apiVersion, w.kind) == nil && w.kind != "Service" {
 		return
 	}
-	before := w.object
-	if len(w.writers) > 0 {
-		before = runtime.DeepCopyJSON(w.object)
-	}
-	dropped := dropDuplicates(w.object, w.apiVersion, w.kind, func(message string) { w.note(NoteDuplicateKey, "%s", message) })
-	if !dropped || len(w.writers) == 0 {
+	if !dropDuplicates(w.object, w.apiVersion, w.kind, nil) {
 		return
 	}
+	before := w.object
+	w.shared = true
+	dropDuplicates(w.mutable(), w.apiVersion, w.kind, func(message string) { w.note(NoteDuplicateKey, "%s", message) })
 	t := &tracer{before: w.writers, after: map[string]writer{}}
 	t.walk(before, w.object, "", "")
 	w.writers = t.after
@@ -317,7 +322,9 @@ func (w *work) origins() map[string]Origin {
 	}
 	for _, pointer := range sortedKeys(fields) {
 		if rest, ok := strings.CutPrefix(pointer, "/stringData"); ok {
-			fields["/data"+rest] = fields[pointer]
+			if _, ok := fields["/data"+rest]; !ok {
+				fields["/data"+rest] = fields[pointer]
+			}
 			delete(fields, pointer)
 		}
 	}
@@ -368,16 +375,6 @@ func (w *work) failAt(place location, err error) error {
 
 func (w *work) overrideError(err error) *OverrideError {
 	return &OverrideError{Rule: w.rule.ref, Source: w.place.position.String(), Message: err.Error()}
-}
-
-// replace makes a JSON document the object.
-func (w *work) replace(raw []byte) error {
-	object, err := decodeObject(raw)
-	if err != nil {
-		return err
-	}
-	w.object = object
-	return nil
 }
 
 func (w *work) clusterDocument() (map[string]any, error) { return document(w.cluster) }

@@ -128,7 +128,7 @@ func (s patchStep) apply(w *work) error {
 			return err
 		}
 		batch = nil
-		proceed, compiled, err := o.prepare(w.object)
+		proceed, compiled, err := o.prepare(w.mutable())
 		if err != nil {
 			return w.failAt(s.places[i], fmt.Errorf("%s %q: %w", o.op, o.path, err))
 		}
@@ -140,7 +140,7 @@ func (s patchStep) apply(w *work) error {
 		if err != nil {
 			return w.failAt(s.places[i], o.explain(err))
 		}
-		w.object = patched
+		w.become(patched)
 	}
 	return s.run(w, batch)
 }
@@ -156,7 +156,7 @@ func (s patchStep) run(w *work, batch []int) error {
 	}
 	patched, err := applyPatch(w.object, patch)
 	if err == nil {
-		w.object = patched
+		w.become(patched)
 		return nil
 	}
 	current := w.object
@@ -220,7 +220,10 @@ func (o *patchOperation) prepare(object map[string]any) (bool, jsonpatch.Operati
 
 // explain says what failed in the words of the policy. It holds no value of the object.
 func (o *patchOperation) explain(err error) error {
+	var grown *jsonpatch.AccumulatedCopySizeError
 	switch {
+	case errors.As(err, &grown):
+		return fmt.Errorf("%s %q: the copies of the patch add more than %d bytes", o.op, o.path, maxCopyBytes)
 	case errors.Is(err, jsonpatch.ErrTestFailed):
 		return fmt.Errorf("test %q: the value is another one", o.path)
 	case errors.Is(err, jsonpatch.ErrMissing):

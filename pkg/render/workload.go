@@ -34,14 +34,15 @@ type container struct {
 	container map[string]any
 }
 
-// containers yields every container of the object, init and ephemeral ones included.
+// containers yields every container of the object for changes in place, init and ephemeral ones
+// included.
 func (w *work) containers() iter.Seq[container] {
 	return func(yield func(container) bool) {
 		path := podSpecPath(w.apiVersion, w.kind)
 		if path == nil {
 			return
 		}
-		found, _ := lookup(w.object, path)
+		found, _ := lookup(w.mutable(), path)
 		spec, _ := found.(map[string]any)
 		for _, list := range containerLists() {
 			items, _ := spec[list].([]any)
@@ -145,7 +146,7 @@ func compileMetadata(field string, o v1alpha1.LabelAnnotationOverrider) (step, e
 // apply adds or overwrites entries, replaces the values of those that are there, or removes them by
 // key. What is not there to be removed or replaced stays away, as in Karmada.
 func (s metadataStep) apply(w *work) error {
-	metadata, ok := w.object["metadata"].(map[string]any)
+	metadata, ok := w.mutable()["metadata"].(map[string]any)
 	if !ok {
 		return fmt.Errorf("metadata is not a map")
 	}
