@@ -3,70 +3,363 @@ package apply
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/plan"
 )
 
-var errPending = errors.New("this part of the package is still being written")
+var (
+	crdKind     = schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}
+	crdResource = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+)
 
-var crdKind = schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}
+// rediscoverGap is the least time between two discoveries that events ask for: the installation of an
+// operator is many of them.
+const rediscoverGap = 200 * time.Millisecond
 
 // Desired tells what the latest plan wants an object to be on the member, without our own metadata;
 // false where it wants nothing of it. It must be cheap and safe for concurrent use.
 type Desired func(v1alpha1.ObjectKey) (*unstructured.Unstructured, bool)
 
 // Member is one cluster of the fleet.
-type Member struct{ opts Options }
+type Member struct {
+	opts     Options
+	client   *client
+	breaker  *breaker
+	mapper   *mapper
+	metadata metadata.Interface
+	dynamic  dynamic.Interface
+	state    *state
+	parents  *parents
+	checks   *checks
+	capacity *capacity
+	desired  atomic.Pointer[Desired]
 
-// New checks the options. It does not talk to the cluster.
+	// executing makes one Execute run at a time.
+	executing sync.Mutex
+
+	// wake ends pauses between attempts to reach the cluster, relist has everything listed anew,
+	// served fires when the cluster serves other kinds, wanted when there are more to watch.
+	wake, relist, served, wanted signal
+	// notifications and discoveries hold at most one request each.
+	notifications, discoveries chan struct{}
+	running                    sync.WaitGroup
+	// away tells that the last probe failed.
+	away atomic.Bool
+
+	mu       sync.Mutex
+	watching map[schema.GroupKind]bool
+	problems map[string]string
+	version  string
+}
+
+// New checks the options and prepares the connection. It does not talk to the cluster.
 func New(opts Options) (*Member, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cluster %q: %w", opts.Name, err)
 	}
-	return &Member{opts: opts}, nil
+	m := &Member{
+		opts: opts, parents: newParents(), checks: newChecks(), capacity: &capacity{},
+		notifications: make(chan struct{}, 1), discoveries: make(chan struct{}, 1),
+		watching: map[schema.GroupKind]bool{}, problems: map[string]string{},
+	}
+	m.state = newState(func(gk schema.GroupKind) bool { return opts.HealthRules[gk] != nil }, m.changed)
+	m.breaker = newBreaker(opts.MaxBackoff, m.reachabilityChanged)
+	if err := m.connect(); err != nil {
+		return nil, fmt.Errorf("cluster %q: %w", opts.Name, err)
+	}
+	return m, nil
+}
+
+// connect makes the clients, which share one connection.
+func (m *Member) connect() error {
+	cfg := m.opts.clientConfig()
+	hc, err := httpClient(cfg)
+	if err != nil {
+		return err
+	}
+	if m.client, err = newClient(m.opts, cfg, hc, m.breaker); err != nil {
+		return err
+	}
+	if m.metadata, err = metadata.NewForConfigAndClient(metadata.ConfigFor(cfg), hc); err != nil {
+		return err
+	}
+	if m.dynamic, err = dynamic.NewForConfigAndClient(cfg, hc); err != nil {
+		return err
+	}
+	d, err := discovery.NewDiscoveryClientForConfigAndClient(cfg, hc)
+	if err != nil {
+		return err
+	}
+	m.mapper = &mapper{discovery: d, changed: func() { m.served.fire(); m.changed() }}
+	return nil
 }
 
 // Start begins to watch and returns at once; the cluster need not answer yet. Watching ends with ctx;
 // Wait tells when it has.
-func (m *Member) Start(ctx context.Context) {}
+func (m *Member) Start(ctx context.Context) {
+	m.running.Go(func() { m.notifyChanges(ctx) })
+	m.running.Go(func() { m.runChecks(ctx) })
+	m.running.Go(func() { m.run(ctx) })
+}
 
 // Wait returns when everything that Start began has ended.
-func (m *Member) Wait() {}
+func (m *Member) Wait() { m.running.Wait() }
+
+// run brings the watches up in the order in which they need each other: the served kinds, the
+// ApplySets (which say what is ours), and then each kind that they or a plan mention.
+func (m *Member) run(ctx context.Context) {
+	m.until(ctx, "discover kinds", m.mapper.refresh)
+	m.until(ctx, "ask for the version", m.readVersion)
+	m.running.Go(func() { m.keepDiscovering(ctx) })
+	m.running.Go(func() {
+		m.keep(ctx, "watch ApplySets", func(ctx context.Context) error {
+			return m.follow(ctx, source{
+				lister: m.metadataOf(secretResource.GroupVersionResource, SystemNamespace), selector: labelSetID, store: parentStore{m},
+			})
+		})
+	})
+	m.running.Go(func() { m.watchDefinitions(ctx) })
+	if m.opts.Capacity {
+		m.watchCapacity(ctx)
+	}
+	if m.opts.FullCompareInterval > 0 {
+		m.running.Go(func() { m.compareAll(ctx) })
+	}
+	m.awaitParents(ctx)
+	started := map[schema.GroupKind]bool{}
+	for ctx.Err() == nil {
+		next := m.wanted.next()
+		for _, gk := range m.newKinds(started) {
+			m.running.Go(func() {
+				m.keep(ctx, "watch "+gk.String(), func(ctx context.Context) error { return m.watchKind(ctx, gk) })
+			})
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// newKinds returns the wanted kinds that are not started and marks them.
+func (m *Member) newKinds(started map[schema.GroupKind]bool) []schema.GroupKind {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []schema.GroupKind
+	for gk := range m.watching {
+		if !started[gk] {
+			started[gk] = true
+			out = append(out, gk)
+		}
+	}
+	return out
+}
+
+// until repeats do until it succeeds or ctx is done.
+func (m *Member) until(ctx context.Context, what string, do func(context.Context) error) {
+	ctx, done := context.WithCancel(ctx)
+	defer done()
+	m.keep(ctx, what, func(ctx context.Context) error {
+		if err := m.breaker.allow(); err != nil {
+			return err
+		}
+		requestCtx, cancel := context.WithTimeout(ctx, m.opts.RequestTimeout)
+		defer cancel()
+		err := do(requestCtx)
+		if ctx.Err() == nil {
+			m.breaker.report(err == nil || isAnswer(err))
+		}
+		if err == nil {
+			m.report(what, nil)
+			done()
+		}
+		return err
+	})
+}
+
+// awaitParents returns when the ApplySets have been listed once.
+func (m *Member) awaitParents(ctx context.Context) {
+	for {
+		next := m.parents.changed.next()
+		if m.parents.isSynced() {
+			return
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// watchDefinitions has the kinds discovered again when any CRD changes.
+func (m *Member) watchDefinitions(ctx context.Context) {
+	m.keep(ctx, "watch CRDs", func(ctx context.Context) error {
+		return m.follow(ctx, source{lister: m.metadataOf(crdResource, ""), store: nudge{m.rediscover}})
+	})
+}
+
+// rediscover asks for a discovery soon.
+func (m *Member) rediscover() {
+	select {
+	case m.discoveries <- struct{}{}:
+	default:
+	}
+}
+
+// keepDiscovering discovers when it is asked to.
+func (m *Member) keepDiscovering(ctx context.Context) {
+	for {
+		select {
+		case <-m.discoveries:
+		case <-ctx.Done():
+			return
+		}
+		m.until(ctx, "discover kinds", m.mapper.refresh)
+		gap := time.NewTimer(rediscoverGap)
+		select {
+		case <-gap.C:
+		case <-ctx.Done():
+		}
+		gap.Stop()
+	}
+}
+
+// want has a kind watched.
+func (m *Member) want(gk schema.GroupKind) {
+	m.mu.Lock()
+	known := m.watching[gk]
+	m.watching[gk] = true
+	m.mu.Unlock()
+	if !known {
+		m.wanted.fire()
+	}
+}
 
 // WaitSynced returns when the inventory is Known, or with the error of ctx.
-func (m *Member) WaitSynced(ctx context.Context) error { return errPending }
+func (m *Member) WaitSynced(ctx context.Context) error {
+	for {
+		next := m.state.moved.next()
+		parents := m.parents.changed.next()
+		if m.known() {
+			return nil
+		}
+		select {
+		case <-next:
+		case <-parents:
+		case <-ctx.Done():
+			return fmt.Errorf("cluster %q is not known yet (%v): %w", m.opts.Name, m.Problems(), context.Cause(ctx))
+		}
+	}
+}
 
 // SetDesired is told with every plan what the member shall hold; groupKinds ("Deployment.apps") are
 // watched from now on.
-func (m *Member) SetDesired(desired Desired, groupKinds []string) {}
+func (m *Member) SetDesired(desired Desired, groupKinds []string) {
+	m.desired.Store(&desired)
+	for _, gk := range groupKinds {
+		m.want(groupKind(gk))
+	}
+}
 
 // Inventory returns what the member holds of ours, from memory. The maps and bytes in it are shared
 // and read-only.
-func (m *Member) Inventory() plan.Member { return plan.Member{} }
+func (m *Member) Inventory() plan.Member {
+	return plan.Member{Known: m.known(), Reachable: m.breaker.reachable(), Objects: m.state.all()}
+}
+
+// known tells whether everything that ApplySets of ours list has been listed.
+func (m *Member) known() bool {
+	_, discovered := m.mapper.enablements()
+	return discovered && m.parents.isSynced() && len(m.state.missingKinds()) == 0
+}
 
 // Problems are what keeps the member from being known or watched, one line each, sorted; empty when
 // all is well.
-func (m *Member) Problems() []string { return nil }
-
-// Probe asks the API server whether it is ready. Its success ends all waiting for the cluster.
-func (m *Member) Probe(ctx context.Context) error { return errPending }
-
-// Facts are what is known of the cluster itself: its version, the kinds it serves and, with
-// Options.Capacity and the right to list nodes and pods, what it can hold. Conditions are not among
-// them.
-func (m *Member) Facts(ctx context.Context) (v1alpha1.ClusterStatus, error) {
-	return v1alpha1.ClusterStatus{}, errPending
+func (m *Member) Problems() []string {
+	out := m.mapper.failures()
+	m.mu.Lock()
+	for what, why := range m.problems {
+		out = append(out, what+": "+why)
+	}
+	m.mu.Unlock()
+	slices.Sort(out)
+	return out
 }
 
-// Execute carries the plan out as far as possible and says what came of each operation. The error is
-// ErrStalePlan, ErrUnreachable or that of an ApplySet which is not ours, and then nothing was written;
-// failures of single objects are in the result. When ctx is done no new request starts, and those in
-// flight get Options.StopGrace to finish. One Execute runs at a time.
-func (m *Member) Execute(ctx context.Context, p plan.ClusterPlan) (Result, error) {
-	return Result{}, errPending
+// report keeps or clears a problem.
+func (m *Member) report(what string, err error) {
+	m.mu.Lock()
+	_, had := m.problems[what]
+	has := err != nil && !errors.Is(err, errNotServed)
+	switch {
+	case !has:
+		delete(m.problems, what)
+	case had && errors.Is(err, ErrUnreachable):
+		// The reason that led to it says more.
+	default:
+		m.problems[what] = err.Error()
+	}
+	m.mu.Unlock()
+	if had != has {
+		m.changed()
+	}
+}
+
+// Probe asks the API server whether it is ready. Its success ends all waiting for the cluster.
+func (m *Member) Probe(ctx context.Context) error {
+	_, err := m.client.doAnyway(ctx, call{verb: "probe", method: http.MethodGet, path: "/readyz", accept: "*/*"})
+	if err != nil {
+		m.away.Store(true)
+		return fmt.Errorf("cluster %q is not ready: %w", m.opts.Name, err)
+	}
+	if m.away.Swap(false) {
+		m.wake.fire()
+	}
+	return nil
+}
+
+// reachabilityChanged is told when the circuit breaker opens or closes.
+func (m *Member) reachabilityChanged(reachable bool) {
+	if reachable {
+		m.state.unsynced()
+		m.parents.setSynced(false)
+		m.relist.fire()
+		m.wake.fire()
+	}
+	m.state.moved.fire()
+	m.changed()
+}
+
+// changed asks for a notification.
+func (m *Member) changed() {
+	select {
+	case m.notifications <- struct{}{}:
+	default:
+	}
+}
+
+func (m *Member) notifyChanges(ctx context.Context) {
+	for {
+		select {
+		case <-m.notifications:
+			m.opts.OnChange(m.opts.Name)
+		case <-ctx.Done():
+			return
+		}
+	}
 }

@@ -1,0 +1,600 @@
+package apply
+
+import (
+	"bytes"
+	"slices"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/plan"
+)
+
+// kindID names a kind in the version in which it is looked at.
+type kindID struct {
+	schema.GroupKind
+	apiVersion string
+}
+
+func (k kindID) key(namespace, name string) v1alpha1.ObjectKey {
+	return v1alpha1.ObjectKey{Group: k.Group, Kind: k.Kind, Namespace: namespace, Name: name}
+}
+
+// state is what is known of the objects of ours on one member. All methods may be called at any time.
+//
+// It is written to from two sides: by the watches and by our own writes, whose answers come before or
+// after the event that they cause. An event that arrives while a write to its object is in flight is
+// put aside until the answer is there, so that the echo of our own write is never taken for a change
+// by someone else.
+type state struct {
+	mu    sync.Mutex
+	kinds map[schema.GroupKind]*kindState
+	// sets are the ids of the ApplySets of this hub, with the name of their source.
+	sets map[string]string
+	// version counts changes; inventory is what was built of the latest one that was asked for.
+	version   uint64
+	inventory map[v1alpha1.ObjectKey]plan.Held
+	builtFrom uint64
+	fields    map[string][]byte
+	// judged tells which kinds have a health rule.
+	judged func(schema.GroupKind) bool
+
+	// moved fires on every change, foreign ones included.
+	moved signal
+	// foreign fires when something changed that was not our write; health apart.
+	foreign signal
+	// notify is called without the lock after changes that a plan may depend on.
+	notify func()
+}
+
+func newState(judged func(schema.GroupKind) bool, notify func()) *state {
+	return &state{
+		kinds: map[schema.GroupKind]*kindState{}, sets: map[string]string{}, version: 1,
+		fields: map[string][]byte{}, judged: judged, notify: notify,
+	}
+}
+
+// kindState is what is known of the objects of one kind.
+type kindState struct {
+	// synced tells that objects is complete as of the last list.
+	synced bool
+	// required tells that an ApplySet of ours lists the kind, so that without it the inventory is
+	// not known.
+	required bool
+	// judged tells that the kind has a health rule.
+	judged  bool
+	objects map[types.NamespacedName]*entry
+	writing map[types.NamespacedName]*write
+}
+
+// entry is one object of ours.
+type entry struct {
+	held       plan.Held
+	generation int64
+	setID      string
+	// lost and differs make up held.Drift: missing metadata of ours, and what a comparison found.
+	lost, differs []string
+	// settled is the state that is known to be as we left it, or has been compared.
+	settled settledAt
+}
+
+type settledAt struct {
+	generation      int64
+	resourceVersion string
+}
+
+// write counts the writes in flight to one object and keeps what a watch told meanwhile.
+type write struct {
+	inFlight int
+	event    *observed
+	deleted  bool
+}
+
+// look is what the caller of a state method has to do next, outside the lock.
+type look int
+
+const (
+	lookNone look = iota
+	// lookGone asks to verify by name that an object is gone.
+	lookGone
+	// lookCompare asks to compare the whole object with what is desired.
+	lookCompare
+)
+
+// kind returns the state of a kind, made on first use.
+func (s *state) kind(gk schema.GroupKind) *kindState {
+	k := s.kinds[gk]
+	if k == nil {
+		k = &kindState{judged: s.judged(gk), objects: map[types.NamespacedName]*entry{}, writing: map[types.NamespacedName]*write{}}
+		s.kinds[gk] = k
+	}
+	return k
+}
+
+// see takes in what a watch or a list tells of an object.
+func (s *state) see(o *observed) look {
+	s.mu.Lock()
+	k := s.kind(o.groupKind())
+	if w := k.writing[o.name()]; w != nil {
+		w.event, w.deleted = o, false
+		s.mu.Unlock()
+		return lookNone
+	}
+	next, effect := s.take(k, o)
+	s.mu.Unlock()
+	s.announce(effect)
+	return next
+}
+
+// effect says who must be told of a change.
+type effect int
+
+const (
+	effectNone effect = iota
+	effectOwn
+	effectHealth
+	effectForeign
+)
+
+// take updates the entry of an object. The caller holds the lock.
+func (s *state) take(k *kindState, o *observed) (look, effect) {
+	e := k.objects[o.name()]
+	switch {
+	case e == nil:
+	case e.held.UID != string(o.uid):
+		if newer(e.held.ResourceVersion, o.resourceVersion) {
+			return lookNone, effectNone
+		}
+		// Another object of that name took the place of ours.
+		e = nil
+	case !newer(o.resourceVersion, e.held.ResourceVersion):
+		return s.rejudge(e, o)
+	}
+	if !s.ours(e, o) {
+		if k.objects[o.name()] == nil {
+			return lookNone, effectNone
+		}
+		delete(k.objects, o.name())
+		s.version++
+		return lookNone, effectForeign
+	}
+	if e == nil {
+		// A new one of ours that we did not just write: of an earlier life, or given its label back.
+		k.objects[o.name()] = s.entryOf(o)
+		s.version++
+		return lookNone, effectForeign
+	}
+	before := *e
+	s.fill(e, o)
+	s.version++
+	eff := difference(&before, e)
+	if e.settled.covers(o) {
+		return lookNone, eff
+	}
+	return lookCompare, eff
+}
+
+// rejudge takes only the health from a look that is not newer than what is known. A write's answer
+// carries no health, so the event with the same resource version adds it.
+func (s *state) rejudge(e *entry, o *observed) (look, effect) {
+	if !o.judged || o.resourceVersion != e.held.ResourceVersion {
+		return lookNone, effectNone
+	}
+	before := *e
+	e.held.Health, e.held.HealthMessage = o.health, o.message
+	s.version++
+	return lookNone, difference(&before, e)
+}
+
+// ours decides about an object, given the entry that it had. An object that was ours stays ours while
+// it has the label or our entry: what it lost is drift. One that is new to us needs all three.
+func (s *state) ours(e *entry, o *observed) bool {
+	if o.controlled {
+		return false
+	}
+	if e != nil {
+		return ownsDigest(o.owned) || s.sets[o.setID()] != ""
+	}
+	return o.isSelf() && s.sets[o.setID()] != ""
+}
+
+// entryOf makes the entry of an object that is seen for the first time.
+func (s *state) entryOf(o *observed) *entry {
+	e := &entry{settled: settledAt{o.generation, o.resourceVersion}}
+	if !o.judged {
+		e.held.Health = v1alpha1.HealthHealthy
+	}
+	s.fill(e, o)
+	return e
+}
+
+// fill copies what a look tells into an entry.
+func (s *state) fill(e *entry, o *observed) {
+	h := &e.held
+	h.ObjectReference = v1alpha1.ObjectReference{
+		APIVersion: o.apiVersion, Kind: o.key.Kind, Namespace: o.key.Namespace, Name: o.key.Name,
+	}
+	h.UID, h.ResourceVersion = string(o.uid), o.resourceVersion
+	if id := o.setID(); s.sets[id] != "" {
+		e.setID, h.Source = id, s.sets[id]
+	}
+	if d := o.annotations[v1alpha1.AnnotationDigest]; d != "" || ownsDigest(o.owned) {
+		h.Digest = d
+	}
+	h.OwnedFields = s.intern(o.owned)
+	h.Replicas = o.replicas()
+	h.Prune = o.annotations[v1alpha1.AnnotationPrune]
+	h.PausedUntil = o.pausedUntil()
+	h.Terminating = o.terminating
+	e.generation = o.generation
+	if o.judged {
+		h.Health, h.HealthMessage = o.health, o.message
+	}
+	e.lost = o.lostMetadata()
+	e.setDrift()
+}
+
+func (e *entry) setDrift() {
+	e.held.Drift = nil
+	if len(e.lost)+len(e.differs) > 0 {
+		e.held.Drift = slices.Concat(e.lost, e.differs)
+	}
+}
+
+// covers tells that nothing was written to the object since it was settled that metadata might hide.
+func (a settledAt) covers(o *observed) bool {
+	if o.generation != 0 {
+		return o.generation == a.generation
+	}
+	return o.resourceVersion == a.resourceVersion
+}
+
+// difference says who has to hear of the change between two states of an entry.
+func difference(a, b *entry) effect {
+	x, y := &a.held, &b.held
+	switch {
+	case x.UID != y.UID, x.Source != y.Source, x.Digest != y.Digest, x.Prune != y.Prune, x.Terminating != y.Terminating,
+		!x.PausedUntil.Equal(y.PausedUntil), !slices.Equal(x.Drift, y.Drift), !sameFields(x.OwnedFields, y.OwnedFields),
+		!sameNumber(x.Replicas, y.Replicas):
+		return effectForeign
+	case x.Health != y.Health:
+		return effectHealth
+	}
+	return effectOwn
+}
+
+func sameNumber(a, b *int64) bool { return (a == nil) == (b == nil) && (a == nil || *a == *b) }
+
+// intern returns one copy of equal field sets: the copies of a workload's ConfigMaps, its Pods and
+// whatever else is alike share theirs.
+func (s *state) intern(fields []byte) []byte {
+	if fields == nil {
+		return nil
+	}
+	if known, ok := s.fields[string(fields)]; ok {
+		return known
+	}
+	kept := bytes.Clone(fields)
+	s.fields[string(kept)] = kept
+	return kept
+}
+
+// forgetFields drops field sets that no entry has any more.
+func (s *state) forgetFields() {
+	count := 0
+	for _, k := range s.kinds {
+		count += len(k.objects)
+	}
+	if len(s.fields) < 2*count+64 {
+		return
+	}
+	s.fields = map[string][]byte{}
+	for _, k := range s.kinds {
+		for _, e := range k.objects {
+			e.held.OwnedFields = s.intern(e.held.OwnedFields)
+		}
+	}
+}
+
+// missed takes in that a watch reports an object as deleted, or that a list lacks it.
+func (s *state) missed(gk schema.GroupKind, name types.NamespacedName) look {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := s.kind(gk)
+	if w := k.writing[name]; w != nil {
+		w.deleted = true
+		return lookNone
+	}
+	if k.objects[name] == nil {
+		return lookNone
+	}
+	return lookGone
+}
+
+// gone takes in that an object with the uid is certainly not there any more.
+func (s *state) gone(gk schema.GroupKind, name types.NamespacedName, uid string) {
+	s.mu.Lock()
+	k := s.kind(gk)
+	e := k.objects[name]
+	if w := k.writing[name]; w != nil {
+		// The write decides, and has the object looked for again.
+		w.deleted = true
+		s.mu.Unlock()
+		return
+	}
+	if e == nil || (uid != "" && e.held.UID != uid) {
+		s.mu.Unlock()
+		return
+	}
+	terminating := e.held.Terminating
+	delete(k.objects, name)
+	s.version++
+	s.mu.Unlock()
+	if terminating {
+		// Its end was announced when it began; health waits and plans still want to know.
+		s.announce(effectHealth)
+		return
+	}
+	s.announce(effectForeign)
+}
+
+// replaced takes in a whole list of a kind: the objects that it lacks are returned, since only a look
+// by name proves that they are gone. Objects that were written after the list was made are left out.
+func (s *state) replaced(gk schema.GroupKind, listed map[types.NamespacedName]bool, listVersion string) []types.NamespacedName {
+	s.mu.Lock()
+	k := s.kind(gk)
+	var missing []types.NamespacedName
+	for name, e := range k.objects {
+		if !listed[name] && !newer(e.held.ResourceVersion, listVersion) {
+			missing = append(missing, name)
+		}
+	}
+	eff := effectNone
+	if !k.synced {
+		k.synced, eff = true, effectForeign
+		s.version++
+	}
+	s.forgetFields()
+	s.mu.Unlock()
+	s.announce(eff)
+	return missing
+}
+
+// unsynced marks every kind as not complete until it is listed again.
+func (s *state) unsynced() {
+	s.mu.Lock()
+	for _, k := range s.kinds {
+		k.synced = false
+	}
+	s.version++
+	s.mu.Unlock()
+}
+
+// notServed takes in that the cluster serves no such kind, so that it has no objects of it.
+func (s *state) notServed(gk schema.GroupKind) {
+	s.mu.Lock()
+	k := s.kind(gk)
+	eff := effectNone
+	if !k.synced || len(k.objects) > 0 {
+		eff = effectForeign
+		s.version++
+	}
+	k.synced = true
+	clear(k.objects)
+	s.mu.Unlock()
+	s.announce(eff)
+}
+
+// begin tells that a write to an object starts; each begin is followed by one end or ended.
+func (s *state) begin(key v1alpha1.ObjectKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := s.kind(gkOfKey(key))
+	w := k.writing[nameOf(key)]
+	if w == nil {
+		w = &write{}
+		k.writing[nameOf(key)] = w
+	}
+	w.inFlight++
+}
+
+// wrote is what a write did.
+type wrote struct {
+	// object is the state after it; nil with removed false: the write failed.
+	object *observed
+	// removed tells that the object is gone.
+	removed bool
+}
+
+// end takes in the result of a write and then what the watch told meanwhile.
+func (s *state) end(key v1alpha1.ObjectKey, result wrote) look {
+	s.mu.Lock()
+	k, name := s.kind(gkOfKey(key)), nameOf(key)
+	w := k.writing[name]
+	w.inFlight--
+	eff := s.takeWrite(k, name, result)
+	next := lookNone
+	if w.inFlight == 0 {
+		delete(k.writing, name)
+		if w.event != nil && !w.deleted && !result.removed {
+			var e effect
+			next, e = s.take(k, w.event)
+			eff = max(eff, e)
+		}
+		if w.deleted && !result.removed && k.objects[name] != nil {
+			next = lookGone
+		}
+	}
+	s.mu.Unlock()
+	s.announce(eff)
+	return next
+}
+
+// takeWrite updates the entry of an object that we wrote. The caller holds the lock.
+func (s *state) takeWrite(k *kindState, name types.NamespacedName, result wrote) effect {
+	switch {
+	case result.removed:
+		delete(k.objects, name)
+	case result.object == nil:
+		return effectNone
+	default:
+		o := result.object
+		old := k.objects[name]
+		if old != nil && old.held.UID == string(o.uid) && newer(old.held.ResourceVersion, o.resourceVersion) {
+			return effectNone
+		}
+		e := s.entryOf(o)
+		if old != nil && old.held.UID == string(o.uid) {
+			e.held.Health, e.held.HealthMessage = old.held.Health, old.held.HealthMessage
+		}
+		if k.judged && (old == nil || old.generation != o.generation || o.generation == 0 && old.held.ResourceVersion != o.resourceVersion) {
+			// Nobody has looked at the new state; it is not healthy until someone has.
+			e.held.Health, e.held.HealthMessage = v1alpha1.HealthProgressing, "just written"
+		}
+		k.objects[name] = e
+	}
+	s.version++
+	return effectOwn
+}
+
+// compared takes in the result of a full comparison.
+func (s *state) compared(o *observed, differs []string) {
+	s.mu.Lock()
+	e := s.kind(o.groupKind()).objects[o.name()]
+	if e == nil || e.held.UID != string(o.uid) || newer(e.held.ResourceVersion, o.resourceVersion) {
+		// Something newer is known, and has been or will be looked at on its own.
+		s.mu.Unlock()
+		return
+	}
+	e.settled = settledAt{o.generation, o.resourceVersion}
+	eff := effectNone
+	if !slices.Equal(e.differs, differs) {
+		e.differs = differs
+		e.setDrift()
+		s.version++
+		eff = effectForeign
+	}
+	s.mu.Unlock()
+	s.announce(eff)
+}
+
+// announce tells whoever waits for such a change. The caller does not hold the lock.
+func (s *state) announce(e effect) {
+	if e == effectNone {
+		return
+	}
+	s.moved.fire()
+	if e == effectForeign {
+		s.foreign.fire()
+	}
+	if e != effectOwn {
+		s.notify()
+	}
+}
+
+// held returns one object of ours.
+func (s *state) held(key v1alpha1.ObjectKey) (plan.Held, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := s.kinds[gkOfKey(key)]
+	if k == nil || k.objects[nameOf(key)] == nil {
+		return plan.Held{}, false
+	}
+	return k.objects[nameOf(key)].held, true
+}
+
+// all returns every object of ours. The map is shared; whoever gets it must not change it.
+func (s *state) all() map[v1alpha1.ObjectKey]plan.Held {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.inventory != nil && s.builtFrom == s.version {
+		return s.inventory
+	}
+	out := map[v1alpha1.ObjectKey]plan.Held{}
+	for _, k := range s.kinds {
+		for _, e := range k.objects {
+			out[e.held.Key()] = e.held
+		}
+	}
+	s.inventory, s.builtFrom = out, s.version
+	return out
+}
+
+// survivors are the kinds and namespaces of the objects of a set that are there now.
+func (s *state) survivors(setID string) (groupKinds, namespaces []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for gk, k := range s.kinds {
+		found := false
+		for name, e := range k.objects {
+			if e.setID == setID {
+				found = true
+				namespaces = append(namespaces, name.Namespace)
+			}
+		}
+		if found {
+			groupKinds = append(groupKinds, gk.String())
+		}
+	}
+	return groupKinds, namespaces
+}
+
+// know takes in a set of this hub and the kinds that its parent lists.
+func (s *state) know(setID, source string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sets[setID] = source
+}
+
+// require tells that the inventory is not known without the kind; empty tells that certainly no
+// object of the kind is there yet.
+func (s *state) require(gk schema.GroupKind, empty bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := s.kind(gk)
+	k.required = true
+	if empty {
+		k.synced = true
+	}
+}
+
+// missingKinds lists the kinds that the inventory waits for.
+func (s *state) missingKinds() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []string
+	for gk, k := range s.kinds {
+		if k.required && !k.synced {
+			out = append(out, gk.String())
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// nameOf is an object's key within its kind.
+func nameOf(key v1alpha1.ObjectKey) types.NamespacedName {
+	return types.NamespacedName{Namespace: key.Namespace, Name: key.Name}
+}
+
+func (o *observed) groupKind() schema.GroupKind {
+	return schema.GroupKind{Group: o.key.Group, Kind: o.key.Kind}
+}
+
+// newer tells whether resource version a is later than b. Versions that cannot be compared count as
+// newer when they differ, so that nothing is missed.
+func newer(a, b string) bool {
+	if a == b {
+		return false
+	}
+	order, err := resourceversion.CompareResourceVersion(a, b)
+	return err != nil || order > 0
+}
+
+// gkOfKey is the kind of an object's key.
+func gkOfKey(key v1alpha1.ObjectKey) schema.GroupKind {
+	return schema.GroupKind{Group: key.Group, Kind: key.Kind}
+}
