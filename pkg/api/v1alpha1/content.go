@@ -243,7 +243,7 @@ func (c *converter) mergeMap(node *yaml.Node, content map[string]any) {
 			}
 		}
 	default:
-		c.problem(node, "a merge key needs a map or a list of maps, got %s", describeNode(node))
+		c.problem(node, "a merge key needs a map or a list of maps, got %s", typeOf(node))
 	}
 }
 
@@ -254,7 +254,7 @@ func (c *converter) key(node *yaml.Node) (string, bool) {
 	}
 	if node.Kind != yaml.ScalarNode {
 		c.path = c.path[:len(c.path)-1]
-		c.problem(node, "a key must be text, got %s", describeNode(node))
+		c.problem(node, "a key must be text, got %s", typeOf(node))
 		c.path = append(c.path, segment{})
 		return "", false
 	}
@@ -271,7 +271,7 @@ func (c *converter) key(node *yaml.Node) (string, bool) {
 	case float64:
 		return strconv.FormatFloat(v, 'g', -1, 64), true
 	}
-	c.problem(node, "a key must be text, got %s", describeNode(node))
+	c.problem(node, "a key must be text, got %s", typeOf(node))
 	return "", false
 }
 
@@ -317,7 +317,7 @@ func (c *converter) scalar(node *yaml.Node) any {
 		return nil
 	}
 	if !ok {
-		c.problem(node, "%q is not a %s", shorten(node.Value), node.ShortTag())
+		c.problem(node, "the value is not a %s, as its tag says", node.ShortTag())
 	}
 	return value
 }

@@ -181,7 +181,7 @@ func (s *stream) add(root *yaml.Node, offset int) {
 		if root.Kind == yaml.ScalarNode && root.ShortTag() == "!!null" {
 			return
 		}
-		c.problem(root, "expected an object with apiVersion and kind, got %s", describeNode(root))
+		c.problem(root, "expected an object with apiVersion and kind, got %s", typeOf(root))
 		return
 	}
 	content, _ := c.convert(root).(map[string]any)
@@ -233,7 +233,7 @@ func (s *stream) keepItems(c *converter, list Document, items []any, itemKind st
 		if !ok {
 			c.object = list.reference()
 			c.path = append(c.path, segment{key: "items"}, segment{index: i, isIndex: true})
-			c.problem(node, "expected an object, got %s", describeNode(node))
+			c.problem(node, "expected an object, got %s", typeOf(node))
 			c.path, c.failed = c.path[:0], false
 			continue
 		}

@@ -97,6 +97,17 @@ func describeNode(node *yaml.Node) string {
 	return describeValue(resolvePlain(node.Value))
 }
 
+// typeOf names the type of a node's value and not the value, which may be a secret.
+func typeOf(node *yaml.Node) string {
+	switch resolveAlias(node).Kind {
+	case yaml.MappingNode:
+		return "a map"
+	case yaml.SequenceNode:
+		return "a list"
+	}
+	return "a single value"
+}
+
 // checkObject reports what keeps content from being a Kubernetes object: fields that every object
 // has and that unstructured objects silently read as absent where they have the wrong type.
 func (c *converter) checkObject(root *yaml.Node, content map[string]any) {
@@ -152,7 +163,12 @@ func (c *converter) checkText(parent *yaml.Node, key string, value any, present 
 		c.problem(keyNode, "the field is required")
 		return
 	}
-	c.problem(keyNode, "expected text, got %s; put it in quotes", describeNode(node))
+	switch value.(type) {
+	case map[string]any, []any:
+		c.problem(keyNode, "expected text, got %s", describeNode(node))
+	default:
+		c.problem(keyNode, "expected text, got %s; put it in quotes", describeNode(node))
+	}
 }
 
 // checkTexts reports values of labels or annotations that are not text. An empty value is an empty
@@ -249,4 +265,16 @@ func parentPath(path string) string {
 		return path[:max(strings.LastIndexByte(path, '['), 0)]
 	}
 	return path[:max(strings.LastIndexByte(path, '.'), 0)]
+}
+
+// Name returns the name that the document's metadata gives.
+func (d Document) Name() string { return d.metadataText("name") }
+
+// Namespace returns the namespace that the document's metadata gives.
+func (d Document) Namespace() string { return d.metadataText("namespace") }
+
+func (d Document) metadataText(key string) string {
+	metadata, _ := d.Content["metadata"].(map[string]any)
+	text, _ := metadata[key].(string)
+	return text
 }

@@ -250,13 +250,18 @@ func describeValue(value any) string {
 }
 
 // hint names the field that an unknown one was probably meant to be: one of nearly the same spelling,
-// or one of the same name one level below.
+// one that it begins with, or one of the same name one level below.
 func (d *strictDecoder) hint(key string, fields map[string][]int, t reflect.Type) string {
 	best, distance := "", 3
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		n := editDistance(strings.ToLower(key), strings.ToLower(name), distance)
 		if n < distance && n*3 <= max(len(name), 3) {
 			best, distance = name, n
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if best == "" && len(name) > 3 && strings.HasPrefix(key, name) {
+			best = name
 		}
 	}
 	if best != "" {

@@ -62,9 +62,15 @@ type typing struct {
 	problems []Problem
 	// undecoded are the fields that could not be decoded: what validation says about them is an echo.
 	undecoded []string
+	// legacyRule tells that the only override rule was written as spec.targetCluster and
+	// spec.overriders.
+	legacyRule bool
 }
 
 func (t *typing) add(id string, severity Severity, field, message string) {
+	if rest, ok := strings.CutPrefix(field, "spec.overrideRules[0]."); ok && t.legacyRule {
+		field = "spec." + rest
+	}
 	t.problems = append(t.problems, Problem{
 		Position: Position{File: t.document.Position.File, Line: LineOf(t.lines, field, t.document.Position.Line)},
 		Field:    field, Message: message, ID: id, Severity: severity, Object: t.document.reference(),
@@ -207,6 +213,7 @@ func (t *typing) normaliseOverrides(spec *OverrideSpec) {
 	if spec.Overriders != nil {
 		rule.Overriders = *spec.Overriders
 	}
+	t.legacyRule = true
 	spec.OverrideRules, spec.TargetCluster, spec.Overriders = []RuleWithCluster{rule}, nil, nil
 	first := 0
 	for path, line := range t.document.Lines() {

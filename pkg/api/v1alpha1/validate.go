@@ -61,12 +61,16 @@ func (t *typing) metadata(m metav1.ObjectMeta, needsName bool) {
 // fieldErrors reports errors of Kubernetes' own validation.
 func (t *typing) fieldErrors(errs field.ErrorList) {
 	for _, err := range errs {
-		message := err.Detail
-		if message == "" {
-			message = string(err.Type)
-		}
-		t.problem(err.Field, "%s", message)
+		t.problem(err.Field, "%s", faultOf(err))
 	}
+}
+
+// faultOf returns what an error of Kubernetes' validation says.
+func faultOf(err *field.Error) string {
+	if err.Detail == "" {
+		return string(err.Type)
+	}
+	return plainFault(err.Detail)
 }
 
 // required reports a field that must not be empty.
@@ -83,10 +87,26 @@ func (t *typing) named(field, value string, check func(string) []string) bool {
 		return false
 	}
 	faults := check(value)
+	for i, fault := range faults {
+		faults[i] = plainFault(fault)
+	}
 	if len(faults) > 0 {
-		t.problem(field, "%q: %s", shorten(value), strings.Join(faults, "; "))
+		t.problem(field, "%q is not accepted: %s", shorten(value), strings.Join(faults, "; "))
 	}
 	return len(faults) == 0
+}
+
+// plainFault leaves the examples and the regular expression out of a message of Kubernetes.
+func plainFault(fault string) string {
+	fault, _, _ = strings.Cut(fault, " (e.g.")
+	return fault
+}
+
+// labelValue reports a value that a label cannot have.
+func (t *typing) labelValue(field, value string) {
+	for _, fault := range validation.IsValidLabelValue(value) {
+		t.problem(field, "%q is not accepted: %s", shorten(value), plainFault(fault))
+	}
 }
 
 // oneOf reports a value that is not among those allowed; an empty one passes.
@@ -172,13 +192,10 @@ func (t *typing) labelSelector(path string, s *metav1.LabelSelector) {
 	if s == nil {
 		return
 	}
+	const root = "selector"
 	options := metavalidation.LabelSelectorValidationOptions{}
-	for _, err := range metavalidation.ValidateLabelSelector(s, options, field.NewPath("")) {
-		message := err.Detail
-		if message == "" {
-			message = string(err.Type)
-		}
-		t.problem(path+err.Field, "%s", message)
+	for _, err := range metavalidation.ValidateLabelSelector(s, options, field.NewPath(root)) {
+		t.problem(path+strings.TrimPrefix(err.Field, root), "%s", faultOf(err))
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 func (t *typing) cluster(c *Cluster) {
@@ -67,9 +66,7 @@ func (t *typing) taints(path string, taints []corev1.Taint) {
 	for i := range taints {
 		taint, p := &taints[i], at(path, i)
 		t.qualifiedName(p+".key", taint.Key)
-		for _, fault := range validation.IsValidLabelValue(taint.Value) {
-			t.problem(p+".value", "%s", fault)
-		}
+		t.labelValue(p+".value", taint.Value)
 		if t.required(p+".effect", string(taint.Effect)) {
 			oneOf(t, p+".effect", taint.Effect, corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute)
 		}

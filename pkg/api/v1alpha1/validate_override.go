@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 func (t *typing) overrides(p *OverridePolicy) {
@@ -92,11 +91,8 @@ func (t *typing) labelsOverrider(path string, o *LabelAnnotationOverrider, label
 	for _, key := range slices.Sorted(maps.Keys(o.Value)) {
 		field := string(segment{key: key}.appendTo([]byte(path + ".value")))
 		t.qualifiedName(field, key)
-		if !labels {
-			continue
-		}
-		for _, fault := range validation.IsValidLabelValue(o.Value[key]) {
-			t.problem(field, "%s", fault)
+		if labels {
+			t.labelValue(field, o.Value[key])
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // ScorerNames lists the scorers that a policy may name.
@@ -186,9 +185,7 @@ func (t *typing) toleration(path string, o *corev1.Toleration) {
 	if o.Operator == corev1.TolerationOpExists && o.Value != "" {
 		t.problem(path+".value", "the operator Exists takes no value")
 	}
-	for _, fault := range validation.IsValidLabelValue(o.Value) {
-		t.problem(path+".value", "%s", fault)
-	}
+	t.labelValue(path+".value", o.Value)
 	if o.TolerationSeconds != nil && o.Effect != corev1.TaintEffectNoExecute {
 		t.problem(path+".tolerationSeconds", "the field needs effect NoExecute")
 	}
