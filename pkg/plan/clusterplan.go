@@ -60,7 +60,7 @@ func (p *Plan) Desired(cluster string) func(v1alpha1.ObjectKey) (*unstructured.U
 		if err != nil {
 			return nil, false
 		}
-		return withoutFields(rendered.Object, ch.pair.item.lent(p.at)), true
+		return withoutFields(rendered.Object, ch.pair.item.lent), true
 	}
 }
 
@@ -119,9 +119,8 @@ func (p *Plan) operation(ch *ObjectChange) (Operation, error) {
 	if err != nil {
 		return Operation{}, fmt.Errorf("render %s: %w", ch.ObjectReference, err)
 	}
-	lent := it.lent(p.at)
 	op.Manifest, op.HandOver, op.Adopt = rendered.Object, ch.pair.handOver, t.adopt
-	for _, f := range lent {
+	for _, f := range it.lent {
 		if f.in(rendered.Object.Object) {
 			op.OnCreateOnly = append(op.OnCreateOnly, f.pointer)
 		}

@@ -166,7 +166,7 @@ func (c *computation) letGo(it *item, held Held) []string {
 		return nil
 	}
 	var pointers []string
-	for _, f := range it.lent(c) {
+	for _, f := range it.lent {
 		if c.planner.cache.owned(held.OwnedFields, f) {
 			pointers = append(pointers, f.pointer)
 		}

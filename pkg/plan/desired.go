@@ -44,10 +44,14 @@ func (f lentField) in(object map[string]any) bool {
 	return found && err == nil
 }
 
-// lent returns the fields of an object that are not ours once it is there: the replicas of a workload
-// that an autoscaler scales, and what its source's rules leave to others.
-func (it *item) lent(c *computation) []lentField {
+// lend works out the fields of an object that are not ours once it is there: the replicas of a
+// workload that an autoscaler scales, the completions of a divided Job, which are frozen, and what the
+// source's rules leave to others.
+func (c *computation) lend(it *item) []lentField {
 	var fields []lentField
+	if slices.ContainsFunc(it.targets, func(t target) bool { return t.completions != nil }) {
+		fields = append(fields, lentField{"/spec/completions", []string{"spec", "completions"}})
+	}
 	if it.scaler != nil && len(it.facts.ReplicasField) > 0 {
 		fields = append(fields, lentField{"/" + strings.Join(it.facts.ReplicasField, "/"), it.facts.ReplicasField})
 	}
@@ -136,13 +140,13 @@ func (c *computation) renderTargets() {
 	c.compileOverrides()
 	var effects render.Effects
 	for _, it := range c.items {
-		lent := it.lent(c)
+		it.lent = c.lend(it)
 		for i := range it.targets {
 			t := &it.targets[i]
 			rendered, err := c.render(it, t)
 			effects.Add(rendered)
 			c.noteRendering(it, t, rendered, err)
-			t.rendered = c.variantOf(rendered, err, lent)
+			t.rendered = c.variantOf(rendered, err, it.lent)
 		}
 	}
 	for _, f := range effects.Findings(c.overrides.all...) {
@@ -235,5 +239,5 @@ func (c *computation) manifest(it *item, t *target) map[string]any {
 	if err != nil {
 		return nil
 	}
-	return withoutFields(rendered.Object, it.lent(c)).Object
+	return withoutFields(rendered.Object, it.lent).Object
 }

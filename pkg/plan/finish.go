@@ -10,6 +10,7 @@ import (
 
 // finish puts everything in its order and adds the gates that open while the plan is carried out.
 func (c *computation) finish() *Plan {
+	c.reportUnclaimed()
 	c.reportAutoscalers()
 	c.reportHeld()
 	c.reportUncheckedSecrets()
@@ -37,7 +38,6 @@ func (c *computation) finish() *Plan {
 		p.Clusters = append(p.Clusters, ClusterChanges{Name: cl.Name, Objects: c.changes[i]})
 	}
 	p.Findings = c.findings.list()
-	c.plan = p
 	return p
 }
 

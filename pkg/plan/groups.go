@@ -152,6 +152,9 @@ func (v *preview) groups() []ReportGroup {
 	})
 	for i := range groups {
 		groups[i].ID = groupID(i)
+		if v.head.at != nil {
+			groups[i].Selection = describeClusters(v.head.at.clusters, groups[i].Clusters)
+		}
 	}
 	return groups
 }

@@ -223,6 +223,10 @@ func (c *computation) keepLastHealthy(d *departure) {
 // purge returns how old copies leave a cluster: as the policy's failover says where health drove the
 // workload away, else gracefully. Stateful workloads that may be recreated are removed first.
 func (c *computation) purge(it *item, cluster int) v1alpha1.PurgeMode {
+	if it.key.Group == "batch" && it.key.Kind == "CronJob" {
+		// Two of them would run every job twice.
+		return v1alpha1.PurgeDirectly
+	}
 	if it.owner == nil || it.owner.Spec.Failover == nil || it.entry == nil {
 		return v1alpha1.PurgeGracefully
 	}

@@ -85,7 +85,6 @@ type computation struct {
 	secretsUnchecked []bool
 	// moves by the key of the object that leaves, in the order of keys.
 	moves moveSet
-	plan  *Plan
 }
 
 // begin sorts the input, so that its order cannot show in the plan.
@@ -97,9 +96,6 @@ func (p *Planner) begin(trees Trees, snap Snapshot) *computation {
 		clusterN: map[string]int{},
 		findings: newFindingSet(snap.Config.Plan.Severity),
 		recorded: map[v1alpha1.ObjectKey]*v1alpha1.Placement{},
-		changes:  make([][]ObjectChange, len(snap.Clusters)),
-
-		secretsUnchecked: make([]bool, len(snap.Clusters)),
 	}
 	p.cache.turn()
 	for i := range trees {
@@ -113,6 +109,8 @@ func (p *Planner) begin(trees Trees, snap Snapshot) *computation {
 		c.clusters = append(c.clusters, &snap.Clusters[i])
 	}
 	slices.SortStableFunc(c.clusters, func(a, b *v1alpha1.Cluster) int { return strings.Compare(a.Name, b.Name) })
+	c.clusters = slices.CompactFunc(c.clusters, func(a, b *v1alpha1.Cluster) bool { return a.Name == b.Name })
+	c.changes, c.secretsUnchecked = make([][]ObjectChange, len(c.clusters)), make([]bool, len(c.clusters))
 	for i, cl := range c.clusters {
 		c.clusterN[cl.Name] = i
 	}

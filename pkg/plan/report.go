@@ -143,6 +143,8 @@ type ReportGroup struct {
 	Objects []ReportObject           `json:"objects"`
 	// Clusters by name.
 	Clusters []string `json:"clusters"`
+	// Selection says in words which clusters these are, where that is exact: "all 14 with tier=gold".
+	Selection string `json:"selection,omitempty"`
 	// Fields are what changes; empty for creates and prunes.
 	Fields []ReportField `json:"fields"`
 	// Reason says why where no field of the manifest changes.

@@ -112,6 +112,8 @@ type item struct {
 	// scaler is the autoscaler that owns its replicas, nil without one.
 	scaler *item
 	facts  placement.Extracted
+	// lent are the fields that are sent with a create alone.
+	lent   []lentField
 	traits traits
 }
 

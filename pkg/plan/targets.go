@@ -74,7 +74,6 @@ func (c *computation) followNamespaces() {
 			ns.follow(it)
 		}
 	}
-	c.reportUnclaimed()
 }
 
 func isNamespace(r v1alpha1.ObjectReference) bool { return r.Kind == "Namespace" && r.Group() == "" }
