@@ -264,7 +264,7 @@ func (l *Local) open() (*repository, error) {
 		return nil, err
 	}
 	// The readers get a storage of their own: one may not be used by two.
-	shared, err := openStorage(l.gitDir)
+	shared, err := openObjects(l.gitDir)
 	if err != nil {
 		return nil, err
 	}
@@ -272,7 +272,7 @@ func (l *Local) open() (*repository, error) {
 	defer l.mu.Unlock()
 	if l.objects == nil {
 		l.objects = newObjects(shared, l.limits)
-		l.objects.reopen = func() (storer.EncodedObjectStorer, error) { return openStorage(l.gitDir) }
+		l.objects.reopen = func() (storer.EncodedObjectStorer, error) { return openObjects(l.gitDir) }
 	} else {
 		l.objects.replaceStore(shared)
 	}
@@ -296,7 +296,6 @@ func openStorage(gitDir string) (*filesystem.Storage, error) {
 	}
 	storage := filesystem.NewStorageWithOptions(files, cache.NewObjectLRU(16*cache.MiByte), filesystem.Options{
 		KeepDescriptors: true,
-		AlternatesFS:    osfs.New(string(filepath.Separator)),
 	})
 	cfg, err := storage.Config()
 	if err != nil {

@@ -267,3 +267,93 @@ func TestTreeIsAProperFileSystem(t *testing.T) {
 		t.Errorf("digest of a missing file: %q", got)
 	}
 }
+
+// Whoever owns a repository may repack it while a tree of it is in use.
+func TestTreeOutlivesRepacking(t *testing.T) {
+	r := newGitRepo(t)
+	r.commit("one", "a", "1", "b", "2")
+	r.git("gc", "-q")
+	l := openLocal(t, r.dir, LocalOptions{})
+	tree := fetchRef(t, l, "HEAD")
+	if got, err := tree.ReadFile("a"); err != nil || string(got) != "1" {
+		t.Fatalf("a is %q, %v", got, err)
+	}
+	r.commit("two", "a", "3")
+	r.git("repack", "-q", "-a", "-d", "-f")
+	r.git("prune-packed")
+	if got, err := tree.ReadFile("b"); err != nil || string(got) != "2" {
+		t.Errorf("after a repack: b is %q, %v", got, err)
+	}
+	if got := contents(t, fetchRef(t, l, "HEAD"))["a"]; got != "3" {
+		t.Errorf("the new commit: a is %q", got)
+	}
+}
+
+func TestBorrowedObjectsAndSubmodules(t *testing.T) {
+	inner := newGitRepo(t)
+	inner.commit("inner", "x.yaml", "x")
+	r := newGitRepo(t)
+	r.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", inner.dir, "modules/inner")
+	r.commit("outer", "a.yaml", "a")
+	shared := filepath.Join(t.TempDir(), "shared")
+	r.git("clone", "-q", "--shared", r.dir, shared)
+
+	l := openLocal(t, shared, LocalOptions{})
+	atCommit := fetchRef(t, l, "HEAD")
+	if got := contents(t, atCommit)["a.yaml"]; got != "a" {
+		t.Errorf("objects of another repository (alternates): a.yaml is %q", got)
+	}
+	if got := fetchRef(t, l, r.git("rev-parse", "--short", "HEAD")).Revision(); !got.Same(atCommit.Revision()) {
+		t.Errorf("a short hash of a borrowed commit is %s", got)
+	}
+	onDisk := pull(t, openLocal(t, r.dir, LocalOptions{}))
+	for name, tree := range map[string]*Tree{"commit": atCommit, "folder": onDisk} {
+		if diff := cmp.Diff([]string{"modules/inner"}, tree.Submodules()); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		if _, err := tree.ReadFile("modules/inner/x.yaml"); !errors.Is(err, ErrSubmodule) {
+			t.Errorf("%s: a file of the submodule: %v, want ErrSubmodule", name, err)
+		}
+	}
+}
+
+func TestLocalErrors(t *testing.T) {
+	empty := newGitRepo(t)
+	plain := t.TempDir()
+	sha256 := newGitRepo(t, "--object-format=sha256")
+	sha256.commit("one", "a", "1")
+	for _, tc := range []struct {
+		reason string
+		do     func() error
+		want   error
+	}{
+		{"no such folder", func() error { _, err := OpenLocal(filepath.Join(plain, "nope"), LocalOptions{}); return err }, ErrRepositoryNotFound},
+		{"a ref of a plain folder", func() error {
+			_, err := OpenLocal(plain, LocalOptions{Ref: Ref{Branch: "main"}})
+			return err
+		}, ErrRefNotFound},
+		{"a commit of a plain folder", func() error {
+			_, err := openLocal(t, plain, LocalOptions{}).ResolveRef(t.Context(), "HEAD")
+			return err
+		}, ErrRefNotFound},
+		{"HEAD of an empty repository", func() error {
+			_, err := openLocal(t, empty.dir, LocalOptions{}).ResolveRef(t.Context(), "HEAD")
+			return err
+		}, ErrRefNotFound},
+		{"a repository with SHA-256", func() error {
+			_, err := openLocal(t, sha256.dir, LocalOptions{}).ResolveRef(t.Context(), "HEAD")
+			return err
+		}, ErrInvalid},
+		{"two refs at once", func() error {
+			_, err := OpenLocal(plain, LocalOptions{Ref: Ref{Branch: "a", Tag: "b"}})
+			return err
+		}, ErrInvalid},
+		{"a branch name with dots", func() error { return Ref{Branch: "a..b"}.Validate() }, ErrInvalid},
+		{"a range that is none", func() error { return Ref{SemVer: "x.y.z.w"}.Validate() }, ErrInvalid},
+		{"a commit of seven digits", func() error { return Ref{Commit: "abcdef0"}.Validate() }, ErrInvalid},
+	} {
+		if err := tc.do(); !errors.Is(err, tc.want) || Classify(err).Class != Stalled {
+			t.Errorf("%s: got %v, want %v, stalled", tc.reason, err, tc.want)
+		}
+	}
+}

@@ -23,11 +23,11 @@ type location struct {
 // scpForm is user@host:path, the short form of an SSH URL.
 var scpForm = regexp.MustCompile(`^(?:([^@:/\s]+)@)?([A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9a-fA-F:.]+\]):([^:].*)$`)
 
-// cutSCP takes user@host:path apart. A lone letter before the colon is a drive
+// cutSCP takes user@host:path apart. A host of one letter is none: it is a drive
 // of Windows.
 func cutSCP(text string) (user, host, path string, ok bool) {
 	m := scpForm.FindStringSubmatch(text)
-	if m == nil || strings.Contains(text, "://") || m[1] == "" && len(m[2]) == 1 {
+	if m == nil || strings.Contains(text, "://") || len(m[2]) == 1 {
 		return "", "", "", false
 	}
 	return m[1], strings.Trim(m[2], "[]"), m[3], true
@@ -118,7 +118,7 @@ func (l location) String() string {
 		u.Host = net.JoinHostPort(l.host, strconv.Itoa(l.port))
 	}
 	if l.scheme == "ssh" && !strings.HasPrefix(l.path, "/") {
-		return l.host + ":" + l.path
+		return u.Host + ":" + l.path
 	}
 	return u.String()
 }

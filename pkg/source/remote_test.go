@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
+	neturl "net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -817,4 +821,65 @@ func TestConcurrentUse(t *testing.T) {
 		}
 		wg.Wait()
 	})
+}
+
+func TestEmptyRepository(t *testing.T) {
+	h := newHosted(t)
+	each(t, h, Ref{}, func(t *testing.T, s Source) {
+		_, err := s.Resolve(t.Context())
+		if !errors.Is(err, ErrRefNotFound) || Classify(err).Class != Stalled {
+			t.Errorf("got %v, want ErrRefNotFound, stalled", err)
+		}
+	})
+}
+
+// A proxy that the administrator named may be on this machine; what it is asked
+// for is still looked at.
+func TestProxy(t *testing.T) {
+	h := newHosted(t)
+	h.commit("one", "a", "1")
+	h.push()
+	web := newGitHTTP(t, h.root())
+	var asked []string
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Method+" "+r.Host)
+		server, err := net.Dial("tcp", web.Listener.Addr().String())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		client, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = client.Write([]byte("HTTP/1.1 200 OK\r\n\r\n"))
+		go func() { _, _ = io.Copy(server, client); _ = server.Close() }()
+		_, _ = io.Copy(client, server)
+		_ = client.Close()
+	}))
+	t.Cleanup(proxy.Close)
+	via := func(url string) Options {
+		return Options{URL: url, Credentials: Credentials{CA: web.ca()},
+			Proxy: func(*http.Request) (*neturl.URL, error) { return neturl.Parse(proxy.URL) }}
+	}
+	r, err := NewRemote(via("https://example.com/shop.git")) // a name of the server's certificate
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if got := contents(t, pull(t, r))["a"]; got != "1" {
+		t.Errorf("a is %q", got)
+	}
+	if len(asked) == 0 || asked[0] != "CONNECT example.com:443" {
+		t.Errorf("the proxy was asked for %q", asked)
+	}
+	asked = nil
+	bad, err := NewRemote(via("https://169.254.169.254/latest"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bad.Resolve(t.Context()); !errors.Is(err, ErrAddress) || len(asked) > 0 {
+		t.Errorf("got %v after asking the proxy for %q, want ErrAddress and nothing", err, asked)
+	}
 }

@@ -131,7 +131,7 @@ func (r *repository) abbreviated(digits string) (plumbing.Hash, error) {
 	if err != nil {
 		return plumbing.ZeroHash, fmt.Errorf("%w: %q: %w", ErrInvalid, digits, err)
 	}
-	all, err := r.storage.HashesWithPrefix(prefix)
+	all, err := r.objects.hashesWithPrefix(prefix)
 	if err != nil {
 		return plumbing.ZeroHash, fmt.Errorf("find commit %q: %w", digits, err)
 	}
@@ -140,8 +140,7 @@ func (r *repository) abbreviated(digits string) (plumbing.Hash, error) {
 		if !strings.HasPrefix(h.String(), digits) || slices.Contains(found, h) {
 			continue
 		}
-		if obj, err := r.storage.EncodedObject(plumbing.AnyObject, h); err == nil &&
-			(obj.Type() == plumbing.CommitObject || obj.Type() == plumbing.TagObject) {
+		if r.objects.isCommitish(h) {
 			found = append(found, h)
 		}
 	}

@@ -231,7 +231,7 @@ func TestLocations(t *testing.T) {
 			t.Errorf("%q: address %s, want %s", tc.text, l.address(), tc.address)
 		}
 	}
-	for place, want := range map[string]bool{"https://h/x": true, "git@h:x": true, "host.example:x/y": true, ".": false, "./a:b": false, "/srv/a:b": false, "../x": false, "shop": false, "C:/x": false} {
+	for place, want := range map[string]bool{"https://h/x": true, "git@host:x": true, "host.example:x/y": true, ".": false, "./a:b": false, "/srv/a:b": false, "../x": false, "shop": false, "C:/x": false} {
 		if got := IsURL(place); got != want {
 			t.Errorf("IsURL(%q) = %v", place, got)
 		}
