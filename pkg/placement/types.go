@@ -42,6 +42,9 @@ type Previous struct {
 	Evicting []string
 	// RebalanceAt asks for fresh scheduling once the fleet's time has reached it.
 	RebalanceAt *time.Time
+	// FailbackSince is since when an earlier affinity group has been able to hold the workload, as
+	// Decision.Failback told; nil: not known to.
+	FailbackSince *time.Time
 	// Inputs is the digest that the decision was made from; equal to the request's: it stands.
 	Inputs string
 }
@@ -64,8 +67,15 @@ type Decision struct {
 	Unassigned int64 `json:"unassigned"`
 	// Error says why the workload cannot be placed; Clusters then shows what it keeps.
 	Error string `json:"error"`
-	// Inputs is the digest of what was decided from, to be recorded with the decision.
+	// Inputs is the digest of what was decided from, to be recorded with the decision. With an Error
+	// it is the previous one, since the recorded decision does not change.
 	Inputs string `json:"-"`
+	// Failback names an earlier affinity group that could hold the workload now, where the policy
+	// asks for failback: Auto; empty: none could.
+	Failback string `json:"-"`
+	// RecheckAt is when the passing of time alone may change the decision (a toleration ends, a
+	// rebalance or failback is due); zero: never.
+	RecheckAt time.Time `json:"-"`
 	// Notes are remarks that become findings.
 	Notes []Note `json:"-"`
 }

@@ -1,0 +1,248 @@
+package placement
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// answer makes the decision of an attempt that succeeded. A cluster whose share of a positive number
+// is 0 is not among the chosen ones.
+func (a *attempt) answer() Decision {
+	q := a.query
+	kept := a.chosen[:0:0]
+	for _, c := range a.chosen {
+		if q.Replicas != nil && *q.Replicas > 0 && c.share == 0 {
+			c.rejectedBy, c.reason = rejectedByShare, a.whyNoShare(c)
+			continue
+		}
+		kept = append(kept, c)
+	}
+	d := a.decision(kept)
+	d.Unassigned = a.unassigned
+	d.Inputs = q.digest
+	d.Standing = a.same(kept)
+	return d
+}
+
+func (a *attempt) whyNoShare(c *candidate) string {
+	q := a.query
+	switch {
+	case q.division.byCapacity() && c.full && c.own == 0:
+		return "takes no new replicas"
+	case q.division.byCapacity() && !c.known:
+		return "capacity unknown"
+	case q.division.byCapacity() && c.hold == 0:
+		return "no room for a replica"
+	case q.Indivisible:
+		return "the workload is not divided and goes to one other cluster"
+	case c.total > 0 && c.part > 0:
+		return fmt.Sprintf("share 0 of %d replicas: weight %d of %d", *q.Replicas, c.part, c.total)
+	case q.division == aggregated:
+		return fmt.Sprintf("share 0 of %d replicas: fewer clusters hold them", *q.Replicas)
+	}
+	return fmt.Sprintf("share 0 of %d replicas", *q.Replicas)
+}
+
+// same tells whether the shares are those of the previous decision, made from the same inputs.
+func (a *attempt) same(kept []*candidate) bool {
+	q := a.query
+	p := q.Previous
+	if p == nil || p.Inputs == "" || p.Inputs != q.digest || p.AffinityGroup != a.group.name || q.fresh ||
+		!q.complete || len(kept) != len(q.previous) {
+		return false
+	}
+	for _, c := range kept {
+		if !c.placed || q.Replicas != nil && c.own != c.share {
+			return false
+		}
+	}
+	return true
+}
+
+// stand makes the decision that the previous one stands. Clusters that only keep what they have for
+// now are among the chosen ones whatever the filters say of them.
+func (a *attempt) stand() Decision {
+	var kept []*candidate
+	for i := range a.candidates {
+		c := &a.candidates[i]
+		switch {
+		case c.placed:
+			if c.rejectedBy != "" {
+				a.eligible = append(a.eligible, c)
+			}
+			c.rejectedBy, c.reason, c.share = "", "", c.own
+			kept = append(kept, c)
+		case c.rejectedBy == "":
+			c.rejectedBy, c.reason = a.leftOut(), "the standing decision does not include it"
+		}
+	}
+	a.measure()
+	a.score()
+	a.chosen = kept
+	a.remark()
+	d := a.decision(kept)
+	d.Standing, d.Inputs = true, a.query.Previous.Inputs
+	return d
+}
+
+// leftOut is what rejects clusters that pass the filters and are not chosen for no reason of their own.
+func (a *attempt) leftOut() string {
+	if len(a.query.constraints) == 0 && a.query.Replicas != nil {
+		return rejectedByShare
+	}
+	return rejectedBySpread
+}
+
+// keep makes the decision about a workload that cannot be placed: it stays, with what it has, on
+// those of its previous clusters that the filters admit. Its recorded decision is unchanged.
+func (a *attempt) keep(why failure) Decision {
+	if a.query.err == nil {
+		a.filter()
+	}
+	var kept []*candidate
+	for i := range a.candidates {
+		c := &a.candidates[i]
+		switch {
+		case c.placed && c.rejectedBy == "":
+			c.share = c.own
+			kept = append(kept, c)
+		case c.rejectedBy == "":
+			c.rejectedBy, c.reason = a.leftOut(), why.message
+		}
+	}
+	if a.query.err == nil {
+		a.measure()
+		a.score()
+	}
+	d := a.decision(kept)
+	d.Error = why.message
+	if p := a.query.Previous; p != nil {
+		d.Inputs, d.AffinityGroup = p.Inputs, p.AffinityGroup
+	}
+	if why.note != "" {
+		d.Notes = append(d.Notes, Note{ID: why.note, Message: why.message})
+	}
+	return d
+}
+
+// decision puts the chosen clusters and the others together.
+func (a *attempt) decision(kept []*candidate) Decision {
+	q := a.query
+	kept = byName(kept)
+	d := Decision{
+		Workload: q.Workload, Strategy: string(q.division), Replicas: q.Replicas, AffinityGroup: a.group.name,
+		Clusters: make([]Assignment, len(kept)), Notes: a.notes,
+	}
+	numbers := make([]int64, 2*len(kept))
+	for i, c := range kept {
+		to := &d.Clusters[i]
+		*to = Assignment{Name: c.Name, Score: c.score, Scores: c.scores, Reasons: a.reasons(c)}
+		if to.Scores == nil {
+			to.Scores = map[string]int64{}
+		}
+		if q.Replicas != nil {
+			numbers[2*i], numbers[2*i+1] = c.share, c.capacity
+			to.Replicas = &numbers[2*i]
+			if c.known {
+				to.Capacity = &numbers[2*i+1]
+			}
+		}
+		d.RecheckAt = earlier(d.RecheckAt, c.until)
+	}
+	if p := q.Previous; p != nil && p.RebalanceAt != nil && !q.fresh {
+		d.RecheckAt = earlier(d.RecheckAt, *p.RebalanceAt)
+	}
+	d.Rejected = a.rejected()
+	return d
+}
+
+// reasons say why a cluster is chosen and has its share.
+func (a *attempt) reasons(c *candidate) []string {
+	q := a.query
+	reasons := make([]string, 0, 3)
+	if wants := a.group.tiers[c.tier].wants; wants != "" {
+		reasons = append(reasons, "ClusterAffinity: "+wants)
+	}
+	if c.tier > 0 {
+		reasons = append(reasons, "overflow tier "+strconv.Itoa(c.tier)+" of group "+a.group.name)
+	}
+	if c.total > 0 {
+		reasons = append(reasons, "weight "+strconv.FormatInt(c.part, 10)+" of "+strconv.FormatInt(c.total, 10))
+	}
+	switch {
+	case c.placed && (q.Replicas == nil || c.share == c.own):
+		reasons = append(reasons, "kept")
+	case c.placed:
+		reasons = append(reasons, "share re-divided")
+	case q.Previous != nil:
+		reasons = append(reasons, "joins")
+	}
+	if c.full {
+		reasons = append(reasons, "takes no new replicas: its NoSchedule taint is not tolerated")
+	}
+	if c.pinnedBy != "" {
+		reasons = append(reasons, "pinned in spite of taint "+c.pinnedBy)
+	}
+	if !c.until.IsZero() {
+		reasons = append(reasons, "its NoExecute taint is tolerated until "+c.until.UTC().Format(time.RFC3339))
+	}
+	return reasons
+}
+
+// rejected groups the clusters that are not chosen by filter and reason.
+func (a *attempt) rejected() []Rejection {
+	type key struct{ by, reason string }
+	at := map[key]int{}
+	list := []Rejection{}
+	last, lastAt := key{}, -1
+	for i := range a.candidates {
+		c := &a.candidates[i]
+		if c.rejectedBy == "" {
+			continue
+		}
+		k := key{c.rejectedBy, c.reason}
+		if lastAt < 0 || k != last {
+			n, ok := at[k]
+			if !ok {
+				n = len(list)
+				at[k] = n
+				list = append(list, Rejection{Filter: c.rejectedBy, Reason: c.reason})
+			}
+			last, lastAt = k, n
+		}
+		list[lastAt].Clusters = append(list[lastAt].Clusters, c.Name)
+	}
+	slices.SortFunc(list, func(x, y Rejection) int {
+		return cmp.Or(cmp.Compare(a.rejections[x.Filter], a.rejections[y.Filter]), cmp.Compare(x.Reason, y.Reason))
+	})
+	return list
+}
+
+// remark notes what people should know about a decision that was made.
+func (a *attempt) remark() {
+	q := a.query
+	var tight, pinned []string
+	for _, c := range byName(a.chosen) {
+		if c.pinnedBy != "" {
+			pinned = append(pinned, c.Name)
+		}
+		if c.known && !q.division.byCapacity() && c.share > c.capacity {
+			tight = append(tight, c.Name)
+		}
+	}
+	if len(tight) > 0 {
+		a.notes = append(a.notes, Note{"headroom", "no room for the whole share on " + plural(len(tight), "cluster"), tight})
+	}
+	if len(pinned) > 0 {
+		a.notes = append(a.notes, Note{"failover-blocked", "the workload is pinned and stays in spite of a NoExecute taint", pinned})
+	}
+}
+
+func byName(members []*candidate) []*candidate {
+	sorted := slices.Clone(members)
+	slices.SortFunc(sorted, func(x, y *candidate) int { return cmp.Compare(x.index, y.index) })
+	return sorted
+}

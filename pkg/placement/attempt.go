@@ -1,0 +1,225 @@
+package placement
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// attempt is the work on one request with one affinity group.
+type attempt struct {
+	*scheduler
+	query *query
+	group *group
+	// lenient attempts place what fits (whenUnsatisfiable: BestEffort).
+	lenient bool
+	// candidates are all clusters of the fleet by name; eligible those that pass the filters and
+	// have a weight, in the order of preference once order has run; chosen are the selected ones.
+	candidates []candidate
+	eligible   []*candidate
+	chosen     []*candidate
+	unassigned int64
+	notes      []Note
+}
+
+// candidate is a cluster in an attempt.
+type candidate struct {
+	*cluster
+	// placed tells that the previous decision names the cluster; own is its share there.
+	placed bool
+	own    int64
+	// rejectedBy and reason say why it is not chosen; empty: it is, or may be.
+	rejectedBy, reason string
+	// tier of the affinity group that the cluster is in: 0 is the group itself.
+	tier int
+	// full clusters keep what they have and take no more.
+	full bool
+	// pinnedBy is the taint that a pinned workload stays in spite of.
+	pinnedBy string
+	// until is when the passing of time alone rejects the cluster; zero: never.
+	until time.Time
+
+	// capacity is how many replicas it has room for, own included; more how many it can add. known
+	// is false where it does not say.
+	capacity, more int64
+	known          bool
+	// hold is how many replicas it can have in this decision.
+	hold int64
+	// usable clusters can have a share that keeps the policy's bounds.
+	usable bool
+	weight int64
+	score  int64
+	scores map[string]int64
+	share  int64
+	// part of total is what the division weighed it by.
+	part, total int64
+}
+
+// failure is why an attempt does not place the workload; note is the id of the finding.
+type failure struct {
+	note, message string
+}
+
+// joined makes one failure of those of several groups.
+func joined(q *query, failures []failure) failure {
+	if len(failures) == 1 {
+		return failures[0]
+	}
+	var parts []string
+	for i, g := range q.order() {
+		parts = append(parts, g.name+": "+failures[i].message)
+	}
+	return failure{failures[0].note, "no affinity group can hold the workload: " + strings.Join(parts, "; ")}
+}
+
+// try starts an attempt. It takes over the memory of the one before.
+func (s *scheduler) try(q *query, g *group) *attempt {
+	a := &attempt{scheduler: s, query: q, group: g, candidates: s.candidates, eligible: s.eligible[:0]}
+	clear(a.candidates)
+	for i := range a.candidates {
+		a.candidates[i].cluster = &s.fleet.clusters[i]
+	}
+	for i, share := range q.previous {
+		a.candidates[i].placed, a.candidates[i].own = true, share
+	}
+	return a
+}
+
+// run decides anew: filter, weigh, measure, score, order, select, divide. It returns nil when every
+// candidate has its share or a reason why not.
+func (a *attempt) run() *failure {
+	a.filter()
+	if len(a.eligible) == 0 {
+		return &failure{"no-cluster-matches", a.nobody()}
+	}
+	a.weigh()
+	a.measure()
+	a.score()
+	a.order()
+	if fail := a.choose(); fail != nil {
+		return fail
+	}
+	if fail := a.divide(); fail != nil {
+		return fail
+	}
+	a.remark()
+	return nil
+}
+
+// filter rejects clusters and collects the others.
+func (a *attempt) filter() {
+	checks := make([]check, len(a.filters))
+	for i, f := range a.filters {
+		checks[i] = f.prepare(a)
+	}
+	a.eligible = a.eligible[:0]
+	for i := range a.candidates {
+		c := &a.candidates[i]
+		for j, reject := range checks {
+			if reject == nil {
+				continue
+			}
+			if reason := reject(c); reason != "" {
+				c.rejectedBy, c.reason = a.filters[j].name, reason
+				break
+			}
+		}
+		if c.rejectedBy == "" {
+			a.eligible = append(a.eligible, c)
+		}
+	}
+}
+
+// nobody says how many clusters each filter rejected.
+func (a *attempt) nobody() string {
+	if len(a.candidates) == 0 {
+		return "the fleet has no clusters"
+	}
+	counts := map[string]int{}
+	for i := range a.candidates {
+		counts[a.candidates[i].rejectedBy]++
+	}
+	var parts []string
+	for _, f := range a.filters {
+		if n := counts[f.name]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%s rejects %d", f.name, n))
+		}
+	}
+	return "no cluster matches: " + strings.Join(parts, ", ")
+}
+
+// weigh gives static weights and drops clusters of weight 0; all zero counts as all 1.
+func (a *attempt) weigh() {
+	if a.query.division != static {
+		return
+	}
+	some := false
+	for _, c := range a.eligible {
+		c.weight = a.query.staticWeight(c.cluster)
+		some = some || c.weight > 0
+	}
+	if !some {
+		for _, c := range a.eligible {
+			c.weight = 1
+		}
+		return
+	}
+	a.eligible = slices.DeleteFunc(a.eligible, func(c *candidate) bool {
+		if c.weight == 0 {
+			c.rejectedBy, c.reason = rejectedByWeight, "no rule of staticWeightList gives it a weight"
+		}
+		return c.weight == 0
+	})
+}
+
+// measure finds out how many replicas each eligible cluster can have.
+func (a *attempt) measure() {
+	q := a.query
+	if q.Replicas == nil {
+		return
+	}
+	for _, c := range a.eligible {
+		a.look(c)
+		c.hold = unlimited
+		switch {
+		case !q.division.byCapacity() && !c.known:
+		case !q.division.byCapacity():
+			c.hold = c.capacity
+		case q.fresh && c.full:
+			c.hold = min(c.capacity, c.own)
+		case q.fresh:
+			c.hold = c.capacity
+		case c.full:
+			c.more, c.hold = 0, c.own
+		default:
+			c.hold = addAmounts(c.own, c.more)
+		}
+		if q.division != duplicated {
+			c.hold = min(c.hold, q.most)
+		}
+		if q.division.byCapacity() && c.hold < q.least {
+			c.hold = 0
+		}
+		c.usable = !q.division.byCapacity() || c.hold > 0
+	}
+}
+
+// look reads what a cluster has room for.
+func (a *attempt) look(c *candidate) {
+	c.capacity, c.more, c.known = a.ledger.capacity(c.index, &a.query.demand, c.own)
+}
+
+// order sorts the eligible clusters by preference: overflow tier, score and capacity descending,
+// name.
+func (a *attempt) order() {
+	slices.SortStableFunc(a.eligible, func(x, y *candidate) int {
+		return cmp.Or(
+			cmp.Compare(x.tier, y.tier),
+			cmp.Compare(y.score, x.score),
+			cmp.Compare(y.capacity, x.capacity),
+			cmp.Compare(x.index, y.index),
+		)
+	})
+}

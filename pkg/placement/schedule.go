@@ -1,0 +1,176 @@
+package placement
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// defaultFailbackAfter is how long an earlier affinity group must have been able to hold a workload
+// before failback: Auto moves it there.
+const defaultFailbackAfter = 10 * time.Minute
+
+// Schedule decides about all workloads together, so that no capacity is promised twice, and returns
+// the decisions by workload (ObjectReference.Compare). A request that cannot be satisfied, or whose
+// policy is invalid, gets a decision with an Error and hinders no other.
+func Schedule(requests []Request, fleet *Fleet) []Decision {
+	s := newScheduler(fleet)
+	queries := make([]*query, len(requests))
+	for i := range requests {
+		queries[i] = fleet.newQuery(&requests[i])
+		s.neighbours.groupBy(queries[i])
+	}
+	// What workloads hold is theirs until they are decided about themselves.
+	for _, q := range queries {
+		s.bookPrevious(q)
+	}
+	slices.SortStableFunc(queries, func(a, b *query) int {
+		return cmp.Or(
+			cmp.Compare(b.ClassPriority, a.ClassPriority),
+			cmp.Compare(b.PolicyPriority, a.PolicyPriority),
+			a.Workload.Compare(b.Workload),
+		)
+	})
+	decisions := make([]Decision, 0, len(requests))
+	for _, q := range queries {
+		decisions = append(decisions, s.decide(q))
+	}
+	slices.SortStableFunc(decisions, func(a, b Decision) int { return a.Workload.Compare(b.Workload) })
+	return decisions
+}
+
+// scheduler is what the decisions of one Schedule share.
+type scheduler struct {
+	fleet      *Fleet
+	ledger     *ledger
+	neighbours *neighbours
+	filters    []filter
+	// rejections orders the names of filters and later rejections.
+	rejections map[string]int
+	// candidates is the memory of one attempt, used again by the next.
+	candidates []candidate
+	eligible   []*candidate
+}
+
+func newScheduler(f *Fleet) *scheduler {
+	return &scheduler{
+		fleet: f, ledger: newLedger(f), neighbours: newNeighbours(len(f.clusters)),
+		filters: filters(), rejections: rejections(),
+		candidates: make([]candidate, len(f.clusters)), eligible: make([]*candidate, 0, len(f.clusters)),
+	}
+}
+
+// decide answers one request.
+func (s *scheduler) decide(q *query) Decision {
+	s.unbookPrevious(q)
+	if q.err != nil {
+		d := s.try(q, &group{tiers: make([]tier, 1)}).keep(failure{message: "invalid placement: " + q.err.Error()})
+		s.bookPrevious(q)
+		return d
+	}
+	if a, ok := s.standing(q); ok {
+		d := a.stand()
+		s.bookPrevious(q)
+		return d
+	}
+	var reasons []failure
+	for _, lenient := range []bool{false, true} {
+		if lenient && !q.bestEffort {
+			break
+		}
+		reasons = reasons[:0]
+		for _, g := range q.order() {
+			a := s.try(q, g)
+			a.lenient = lenient
+			fail := a.run()
+			if fail == nil {
+				d := a.answer()
+				s.book(q, &d)
+				return d
+			}
+			reasons = append(reasons, *fail)
+		}
+	}
+	d := s.try(q, q.order()[0]).keep(joined(q, reasons))
+	s.bookPrevious(q)
+	return d
+}
+
+// order returns the affinity groups in the order in which they are tried: the recorded one first,
+// then the list from its start. A due failback and a rebalance ask the list alone.
+func (q *query) order() []*group {
+	var order []*group
+	recorded := ""
+	if q.Previous != nil && !q.failback && !q.fresh {
+		recorded = q.Previous.AffinityGroup
+	}
+	for i := range q.groups {
+		if g := &q.groups[i]; recorded != "" && g.name == recorded {
+			order = slices.Insert(order, 0, g)
+		} else {
+			order = append(order, g)
+		}
+	}
+	return order
+}
+
+// standing tells whether the previous decision stands: what it was decided from is the same, no
+// chosen cluster must be left, and nothing is due. Duplicated and static decisions also follow the
+// set of eligible clusters; they are computed again, which gives the same while that set is.
+func (s *scheduler) standing(q *query) (*attempt, bool) {
+	p := q.Previous
+	if p == nil || p.Inputs == "" || p.Inputs != q.digest || !q.complete || len(q.previous) == 0 ||
+		q.fresh || q.failback || !q.division.byCapacity() {
+		return nil, false
+	}
+	assigned := int64(0)
+	for _, share := range q.previous {
+		assigned = addAmounts(assigned, share)
+	}
+	if assigned != *q.Replicas {
+		return nil, false // something found no place then and is tried again
+	}
+	a := s.try(q, q.order()[0])
+	if a.group.name != p.AffinityGroup {
+		return nil, false
+	}
+	a.filter()
+	for i := range a.candidates {
+		if c := &a.candidates[i]; c.placed && a.mustLeave(c) {
+			return nil, false
+		}
+	}
+	return a, true
+}
+
+// mustLeave tells whether a cluster that the workload is on has to be left, so that the decision is
+// opened: of the filters only these do that.
+func (a *attempt) mustLeave(c *candidate) bool {
+	switch c.rejectedBy {
+	case "Terminating", "TaintToleration", "ClusterAffinity":
+		return true
+	}
+	return a.query.evicting[c.Name]
+}
+
+// The following keep the ledger and the neighbours up to date with one workload.
+
+func (s *scheduler) bookPrevious(q *query)   { s.eachPrevious(q, 1, s.ledger.charge) }
+func (s *scheduler) unbookPrevious(q *query) { s.eachPrevious(q, -1, s.ledger.take) }
+
+func (s *scheduler) eachPrevious(q *query, delta int, charge func(int, *demand, int64)) {
+	for c, share := range q.previous {
+		charge(c, &q.demand, s.fleet.bill(c, share, share))
+		s.neighbours.book(q, c, delta)
+	}
+}
+
+func (s *scheduler) book(q *query, d *Decision) {
+	for i := range d.Clusters {
+		c := s.fleet.byName[d.Clusters[i].Name]
+		if share := d.Clusters[i].Replicas; share != nil {
+			s.ledger.charge(c, &q.demand, s.fleet.bill(c, *share, q.previous[c]))
+		}
+		s.neighbours.book(q, c, 1)
+	}
+}
