@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/placement"
 )
@@ -194,7 +192,7 @@ func (c *computation) priorityClasses() map[string]int32 {
 		if it.key.Kind != "PriorityClass" || it.key.Group != "scheduling.k8s.io" {
 			continue
 		}
-		if v, found, err := unstructured.NestedInt64(it.Unstructured.Object, "value"); found && err == nil {
+		if v, found := integerAt(it.Unstructured.Object, "value"); found {
 			values[it.ref.Name] = int32(min(max(v, -1<<31), 1<<31-1))
 		}
 	}

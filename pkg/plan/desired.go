@@ -186,7 +186,7 @@ func (c *computation) division(it *item, t *target) *render.Division {
 		Replicas: *t.replicas, Completions: t.completions, Policy: it.owner.Name, Source: it.owner.Position.String(),
 	}
 	if it.scaler != nil {
-		if least, found, err := unstructured.NestedInt64(it.scaler.Unstructured.Object, "spec", "minReplicas"); found && err == nil {
+		if least, found := integerAt(it.scaler.Unstructured.Object, "spec", "minReplicas"); found {
 			d.Replicas = max(d.Replicas, least)
 		}
 	}

@@ -136,7 +136,24 @@ func (v *preview) list(cluster string, ch *ObjectChange) {
 	}
 	l.clusters = append(l.clusters, cluster)
 	l.digests[digest] = true
-	l.replicas = append(l.replicas, ch.Replicas)
+	l.replicas = append(l.replicas, v.replicasOn(cluster, ch))
+}
+
+// replicasOn returns how many replicas an object has, or had, on a cluster.
+func (v *preview) replicasOn(cluster string, ch *ObjectChange) *int64 {
+	e := v.after[ch.Key()]
+	if ch.Action == v1alpha1.ActionPrune {
+		e = v.before[ch.Key()]
+	}
+	if e == nil {
+		return ch.Replicas
+	}
+	for _, a := range e.Clusters {
+		if a.Name == cluster {
+			return a.Replicas
+		}
+	}
+	return ch.Replicas
 }
 
 // groups returns each change once: changed objects first, then new ones, then removed ones.
@@ -339,12 +356,8 @@ func (v *preview) podsOn(cluster string, ch *ObjectChange) int64 {
 		}
 		return 0
 	}
-	if it.entry != nil {
-		for _, a := range it.entry.Clusters {
-			if a.Name == cluster && a.Replicas != nil {
-				return *a.Replicas
-			}
-		}
+	if n := v.replicasOn(cluster, ch); n != nil {
+		return *n
 	}
 	return 0
 }

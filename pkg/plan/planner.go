@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/placement"
 )
 
 // Options change how a Planner works, not what its plans mean.
@@ -70,6 +71,7 @@ type computation struct {
 	byName   map[string]*Source
 	clusters []*v1alpha1.Cluster
 	clusterN map[string]int
+	fleet    *placement.Fleet
 	findings *findingSet
 	scopes   scopes
 	policies []*policy

@@ -43,13 +43,15 @@ type preview struct {
 	base, head *Plan
 	report     Report
 	findings   *findingSet
-	configured []configured
-	listed     map[listedKey]*listed
-	held       map[heldKey][]string
-	diffs      map[diffKey][]fieldChange
-	maskers    map[v1alpha1.ObjectKey]*masker
-	changed    map[string]bool
-	restarts   map[v1alpha1.ObjectReference]*restart
+	// before and after are the decisions of the two sides.
+	before, after map[v1alpha1.ObjectKey]*PlacementEntry
+	configured    []configured
+	listed        map[listedKey]*listed
+	held          map[heldKey][]string
+	diffs         map[diffKey][]fieldChange
+	maskers       map[v1alpha1.ObjectKey]*masker
+	changed       map[string]bool
+	restarts      map[v1alpha1.ObjectReference]*restart
 }
 
 // nameRevisions fills in what the sides are called where the caller does not say.
@@ -74,13 +76,13 @@ func (v *preview) nameRevisions() {
 // comparePlacements lists the workloads whose clusters or shares change.
 func (v *preview) comparePlacements() {
 	v.report.Placements = []ReportPlacement{}
-	before, after := entriesByKey(v.base), entriesByKey(v.head)
+	v.before, v.after = entriesByKey(v.base), entriesByKey(v.head)
 	all := entriesByKey(v.base)
-	for key, e := range after {
+	for key, e := range v.after {
 		all[key] = e
 	}
 	for _, key := range sortedKeys(all) {
-		if p, changed := comparePlacement(before[key], after[key]); changed {
+		if p, changed := comparePlacement(v.before[key], v.after[key]); changed {
 			v.report.Placements = append(v.report.Placements, p)
 		}
 	}

@@ -21,7 +21,7 @@ func printPlanText(p *Plan, o PrintOptions) ([]byte, error) {
 	printChanges(out, p)
 	out.findings("FINDINGS", p.Findings)
 	out.blank()
-	out.line("%s", planSummary(p))
+	out.words(plainStyle, "", 0, planSummary(p))
 	return out.bytes(), nil
 }
 

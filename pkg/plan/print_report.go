@@ -25,7 +25,7 @@ func printReportText(r Report, o PrintOptions) ([]byte, error) {
 	out.findings("FINDINGS", r.Findings)
 	out.findings("TRUE WITH OR WITHOUT THIS CHANGE", r.Standing)
 	out.blank()
-	out.line("%s", reportSummary(r))
+	out.words(plainStyle, "", 0, reportSummary(r))
 	return out.bytes(), nil
 }
 

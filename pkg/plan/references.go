@@ -250,3 +250,8 @@ func stringAt(m map[string]any, path ...string) string {
 	s, _ := mapAt(m, path[:len(path)-1]...)[path[len(path)-1]].(string)
 	return s
 }
+
+// integerAt returns the whole number at a path of field names.
+func integerAt(m map[string]any, path ...string) (int64, bool) {
+	return wholeNumber(mapAt(m, path[:len(path)-1]...)[path[len(path)-1]])
+}
