@@ -51,3 +51,11 @@ func foldStringData(secret map[string]any) map[string]any {
 	}
 	return out
 }
+
+// SecretDigester is SecretDigest with the key filled in, as a planner wants it; nil without a key.
+func SecretDigester(key []byte) func(*unstructured.Unstructured) string {
+	if len(key) == 0 {
+		return nil
+	}
+	return func(secret *unstructured.Unstructured) string { return SecretDigest(key, secret) }
+}

@@ -320,12 +320,31 @@ func (m *Member) report(what string, err error) {
 	}
 }
 
-// Probe asks the API server whether it is ready. Its success ends all waiting for the cluster.
+// NotReadyError tells that the API server answered and is not ready, in contrast to one that cannot be
+// reached.
+type NotReadyError struct {
+	Cluster string
+	Err     error
+}
+
+// Error names the cluster and what the API server said.
+func (e *NotReadyError) Error() string {
+	return fmt.Sprintf("cluster %q is not ready: %v", e.Cluster, e.Err)
+}
+
+// Unwrap returns what the API server said.
+func (e *NotReadyError) Unwrap() error { return e.Err }
+
+// Probe asks the API server whether it is ready. Its success ends all waiting for the cluster. The error
+// is a *NotReadyError where the API server answered.
 func (m *Member) Probe(ctx context.Context) error {
 	_, err := m.client.doAnyway(ctx, call{verb: "probe", method: http.MethodGet, path: "/readyz", accept: "*/*"})
 	if err != nil {
 		m.away.Store(true)
-		return fmt.Errorf("cluster %q is not ready: %w", m.opts.Name, err)
+		if isAnswer(err) {
+			return &NotReadyError{Cluster: m.opts.Name, Err: err}
+		}
+		return fmt.Errorf("cluster %q does not answer: %w", m.opts.Name, err)
 	}
 	if m.away.Swap(false) {
 		m.wake.fire()
