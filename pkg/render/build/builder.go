@@ -1,0 +1,189 @@
+package build
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/render"
+)
+
+// Ids of the findings that only this package gives.
+const (
+	// FindingBuildFailed is a kustomization that cannot be built, or a file that cannot be read.
+	FindingBuildFailed = "build-failed"
+	// FindingHelmNotSupported is a folder with a Helm chart.
+	FindingHelmNotSupported = "helm-not-supported"
+)
+
+// Options say what to read and as whose.
+type Options struct {
+	// Source is the name of the GitSource.
+	Source string
+	// Revision is the revision that the files are of.
+	Revision string
+	// Path is the folder to read, relative to the root of the tree. Default: all of it.
+	Path string
+	// DefaultNamespace is that of PropagationPolicies and OverridePolicies which name none. Default
+	// "default". Objects without a namespace are left as they are, since whether their kind has one
+	// is not known here.
+	DefaultNamespace string
+	// Limits bound what is read; nil: the defaults of v1alpha1.SourceLimits.
+	Limits *v1alpha1.SourceLimits
+}
+
+// The defaults of v1alpha1.SourceLimits.
+const (
+	defaultFileBytes  = 10 << 20
+	defaultTotalBytes = 256 << 20
+	defaultFiles      = 100_000
+)
+
+func (o Options) withDefaults() (Options, error) {
+	o.Path = cmp.Or(path.Clean(strings.Trim(o.Path, "/")), ".")
+	if !fs.ValidPath(o.Path) {
+		return o, fmt.Errorf("path %q leads out of the repository", o.Path)
+	}
+	o.DefaultNamespace = cmp.Or(o.DefaultNamespace, "default")
+	limits := v1alpha1.SourceLimits{}
+	if o.Limits != nil {
+		limits = *o.Limits
+	}
+	fill := func(field **int64, value int64) {
+		if *field == nil {
+			*field = &value
+		}
+	}
+	fill(&limits.MaxFileBytes, defaultFileBytes)
+	fill(&limits.MaxTotalBytes, defaultTotalBytes)
+	fill(&limits.MaxFiles, defaultFiles)
+	o.Limits = &limits
+	return o, nil
+}
+
+// Digester is what a file system may offer beside fs.FS: a name for the content at a path, equal
+// exactly for equal content, and empty for what is not there. With it unchanged files are not read.
+type Digester interface {
+	Digest(name string) string
+}
+
+// Builder builds trees and remembers, for each source, what the units of its last tree gave, so that
+// a commit costs what it changed. It may be used from several goroutines.
+type Builder struct {
+	mu    sync.Mutex
+	units map[string]map[string]*unit
+}
+
+// New returns a builder that remembers nothing yet.
+func New() *Builder { return &Builder{units: map[string]map[string]*unit{}} }
+
+// unit is a file or a folder that is built as one, and what it gave. It is not changed once made.
+type unit struct {
+	path     string
+	objects  []render.Object
+	propag   []v1alpha1.PropagationPolicy
+	override []v1alpha1.OverridePolicy
+	clusters []v1alpha1.Cluster
+	problems []v1alpha1.Problem
+	failed   bool
+	// inputs are the digests of everything that was looked at, by path.
+	inputs map[string]string
+	// namespace is the default that policies were read with.
+	namespace string
+}
+
+// Build reads the tree. Problems are part of the result; an error means that the path cannot be read
+// at all, so that nothing is known about the source.
+func (b *Builder) Build(ctx context.Context, files fs.FS, o Options) (render.Tree, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return render.Tree{}, err
+	}
+	found, err := scan(files, o)
+	if err != nil {
+		return render.Tree{}, fmt.Errorf("path %q: %w", o.Path, err)
+	}
+	previous := b.remembered(o.Source)
+	next := make(map[string]*unit, len(found.units))
+	tree := render.Tree{Source: o.Source, Revision: o.Revision}
+	budget := *o.Limits.MaxTotalBytes
+	for _, u := range found.units {
+		if err := ctx.Err(); err != nil {
+			return render.Tree{}, err
+		}
+		if budget -= u.size; budget < 0 {
+			found.refuse(u.path, "the files that are read have more than %d bytes together; the rest is left out", *o.Limits.MaxTotalBytes)
+			break
+		}
+		built := previous[u.path]
+		if built == nil || !built.current(files, o) {
+			built = u.build(files, o)
+		}
+		next[u.path] = built
+		built.addTo(&tree)
+	}
+	for _, p := range found.problems {
+		tree.Problems = append(tree.Problems, p.Finding(o.Source))
+	}
+	tree.FailedUnits = append(tree.FailedUnits, found.failed...)
+	slices.SortFunc(tree.Problems, v1alpha1.Finding.Compare)
+	slices.Sort(tree.FailedUnits)
+	tree.FailedUnits = slices.Compact(tree.FailedUnits)
+	b.remember(o.Source, next)
+	return tree, nil
+}
+
+func (b *Builder) remembered(source string) map[string]*unit {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.units[source]
+}
+
+func (b *Builder) remember(source string, units map[string]*unit) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.units[source] = units
+}
+
+// Forget drops what is remembered of a source.
+func (b *Builder) Forget(source string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.units, source)
+}
+
+// current tells that building the unit again would give the same.
+func (u *unit) current(files fs.FS, o Options) bool {
+	if u.namespace != o.DefaultNamespace {
+		return false
+	}
+	for name, digest := range u.inputs {
+		if digestOf(files, name) != digest {
+			return false
+		}
+	}
+	return true
+}
+
+// addTo appends what the unit gave.
+func (u *unit) addTo(tree *render.Tree) {
+	for _, o := range u.objects {
+		o.Source = tree.Source
+		tree.Objects = append(tree.Objects, o)
+	}
+	tree.PropagationPolicies = append(tree.PropagationPolicies, u.propag...)
+	tree.OverridePolicies = append(tree.OverridePolicies, u.override...)
+	tree.Clusters = append(tree.Clusters, u.clusters...)
+	for _, p := range u.problems {
+		tree.Problems = append(tree.Problems, p.Finding(tree.Source))
+	}
+	if u.failed {
+		tree.FailedUnits = append(tree.FailedUnits, u.path)
+	}
+}
