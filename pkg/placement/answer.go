@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -236,8 +237,36 @@ func (a *attempt) remark() {
 	if len(tight) > 0 {
 		a.notes = append(a.notes, Note{"headroom", "no room for the whole share on " + plural(len(tight), "cluster"), tight})
 	}
+	if q.Replicas != nil && *q.Replicas > 0 && q.division != duplicated {
+		a.remarkThin()
+	}
 	if len(pinned) > 0 {
 		a.notes = append(a.notes, Note{"failover-blocked", "the workload is pinned and stays in spite of a NoExecute taint", pinned})
+	}
+}
+
+// remarkThin notes spread constraints that the chosen clusters satisfy and those with a share do not.
+func (a *attempt) remarkThin() {
+	for i := range a.query.constraints {
+		c := &a.query.constraints[i]
+		groups := map[string]bool{}
+		for _, chosen := range a.chosen {
+			if chosen.share > 0 {
+				for _, g := range groupsOf(chosen.cluster, c) {
+					groups[g] = true
+				}
+			}
+		}
+		if len(groups) >= c.MinGroups {
+			continue
+		}
+		by := string(c.SpreadByField)
+		if by == "" {
+			by = "label " + c.SpreadByLabel
+		}
+		names := sortedKeys(groups)
+		a.notes = append(a.notes, Note{ID: "thin-spread", Message: fmt.Sprintf(
+			"the replicas are on %s by %s (%s) and minGroups is %d", plural(len(names), "group"), by, strings.Join(names, ", "), c.MinGroups)})
 	}
 }
 

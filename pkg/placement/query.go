@@ -3,6 +3,7 @@ package placement
 import (
 	"fmt"
 	"math"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -111,12 +112,15 @@ func (q *query) readPrevious(f *Fleet) {
 	}
 	q.fresh = p.RebalanceAt != nil && !f.now.Before(*p.RebalanceAt)
 	if s := q.Strategy; s.Failback == v1alpha1.FailbackAuto && p.FailbackSince != nil {
-		after := defaultFailbackAfter
-		if s.FailbackAfter != nil {
-			after = s.FailbackAfter.Duration
-		}
-		q.failback = !f.now.Before(p.FailbackSince.Add(after))
+		q.failback = !f.now.Before(p.FailbackSince.Add(q.failbackAfter()))
 	}
+}
+
+func (q *query) failbackAfter() time.Duration {
+	if after := q.Strategy.FailbackAfter; after != nil {
+		return after.Duration
+	}
+	return defaultFailbackAfter
 }
 
 // placed tells that the previous decision names the cluster.

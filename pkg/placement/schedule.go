@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 )
 
 // defaultFailbackAfter is how long an earlier affinity group must have been able to hold a workload
@@ -60,40 +62,68 @@ func newScheduler(f *Fleet) *scheduler {
 	}
 }
 
-// decide answers one request.
+// decide answers one request: let go of what is booked for it, see whether its decision stands, try
+// its affinity groups, keep what it has where none can hold it, and book the answer.
 func (s *scheduler) decide(q *query) Decision {
 	s.unbookPrevious(q)
-	if q.err != nil {
-		d := s.try(q, &group{tiers: make([]tier, 1)}).keep(failure{message: "invalid placement: " + q.err.Error()})
+	d := s.answer(q)
+	s.lookBack(q, &d)
+	if d.Standing || d.Error != "" {
 		s.bookPrevious(q)
-		return d
+	} else {
+		s.book(q, &d)
+	}
+	return d
+}
+
+func (s *scheduler) answer(q *query) Decision {
+	if q.err != nil {
+		return s.try(q, &group{tiers: make([]tier, 1)}).keep(failure{message: "invalid placement: " + q.err.Error()})
 	}
 	if a, ok := s.standing(q); ok {
-		d := a.stand()
-		s.bookPrevious(q)
-		return d
+		return a.stand()
 	}
-	var reasons []failure
+	var failures []failure
 	for _, lenient := range []bool{false, true} {
 		if lenient && !q.bestEffort {
 			break
 		}
-		reasons = reasons[:0]
+		failures = failures[:0]
 		for _, g := range q.order() {
 			a := s.try(q, g)
 			a.lenient = lenient
 			fail := a.run()
 			if fail == nil {
-				d := a.answer()
-				s.book(q, &d)
-				return d
+				return a.answer()
 			}
-			reasons = append(reasons, *fail)
+			failures = append(failures, *fail)
 		}
 	}
-	d := s.try(q, q.order()[0]).keep(joined(q, reasons))
-	s.bookPrevious(q)
-	return d
+	return s.try(q, q.order()[0]).keep(joined(q, failures))
+}
+
+// lookBack finds out whether an earlier affinity group than the decided one could hold the workload,
+// for policies that fail back by themselves.
+func (s *scheduler) lookBack(q *query, d *Decision) {
+	if q.Strategy.Failback != v1alpha1.FailbackAuto || d.Error != "" {
+		return
+	}
+	for i := range q.groups {
+		g := &q.groups[i]
+		if g.name == d.AffinityGroup {
+			return
+		}
+		if s.try(q, g).run() != nil {
+			continue
+		}
+		d.Failback = g.name
+		since := s.fleet.now
+		if p := q.Previous; p != nil && p.FailbackSince != nil {
+			since = *p.FailbackSince
+		}
+		d.RecheckAt = earlier(d.RecheckAt, since.Add(q.failbackAfter()))
+		return
+	}
 }
 
 // order returns the affinity groups in the order in which they are tried: the recorded one first,
