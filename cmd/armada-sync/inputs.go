@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/plan"
+	"github.com/armada-sync/armada-sync/pkg/render/build"
+	"github.com/armada-sync/armada-sync/pkg/source"
+)
+
+// inputs are the flags with which plan, render and preview are told what to read.
+type inputs struct {
+	repos []string
+	ref   string
+	path  string
+	fleet string
+	now   string
+
+	builder *build.Builder
+}
+
+// unnamedSource is the name of a repository that --repo gives no name, unless the fleet file knows
+// exactly one source: then it is taken to be that one.
+const unnamedSource = "default"
+
+func (in *inputs) register(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringArrayVar(&in.repos, "repo", []string{"."}, "folder, Git work tree, bare repository or URL to read; NAME=DIR names the source, and may be given several times")
+	f.StringVar(&in.path, "path", "", "folder inside the repository that is read (default: all of it)")
+	f.StringVar(&in.fleet, "fleet", "", "fleet file: the clusters and, optionally, what they hold (required)")
+	f.StringVar(&in.now, "now", "", "time that tolerations count from, RFC 3339 (default: the fleet file's takenAt, else the epoch)")
+	must(cmd.MarkFlagRequired("fleet"))
+	must(cmd.MarkFlagFilename("fleet", "yaml", "yml", "json"))
+	must(cmd.MarkFlagDirname("repo"))
+}
+
+// must panics on an error that only a mistake in this program can cause.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// repository is one --repo.
+type repository struct {
+	name string
+	source.Repository
+}
+
+// open opens every --repo; snap names an unnamed one.
+func (in *inputs) open(snap plan.Snapshot) ([]repository, error) {
+	if in.builder == nil {
+		in.builder = build.New()
+	}
+	var repos []repository
+	for _, arg := range in.repos {
+		name, place, named := splitName(arg)
+		if !named {
+			name = soleSource(snap)
+		}
+		for _, r := range repos {
+			if r.name == name {
+				return nil, fmt.Errorf("two repositories are named %q: name them with --repo NAME=DIR", name)
+			}
+		}
+		opened, err := source.Open(place, source.Options{AllowFile: true, AllowLoopback: true})
+		if err != nil {
+			return nil, fmt.Errorf("repository %q: %w", place, err)
+		}
+		repos = append(repos, repository{name: name, Repository: opened})
+	}
+	return repos, nil
+}
+
+// splitName cuts NAME=DIR. A "=" behind a slash or a colon belongs to a path or a URL.
+func splitName(arg string) (name, place string, named bool) {
+	name, place, found := strings.Cut(arg, "=")
+	if !found || name == "" || strings.ContainsAny(name, `/\:.`) && !isSourceID(name) {
+		return "", arg, false
+	}
+	return name, place, true
+}
+
+// isSourceID tells whether a name has the form namespace/name of a GitSource.
+func isSourceID(name string) bool {
+	namespace, rest, found := strings.Cut(name, "/")
+	return found && namespace != "" && rest != "" && !strings.ContainsAny(namespace+rest, `/\:.`)
+}
+
+// soleSource is the source that an unnamed repository stands for.
+func soleSource(snap plan.Snapshot) string {
+	names := map[string]bool{}
+	for name := range snap.AppliedRevisions {
+		names[name] = true
+	}
+	for _, m := range snap.Members {
+		for _, o := range m.Objects {
+			if o.Source != "" {
+				names[o.Source] = true
+			}
+		}
+	}
+	if sorted := slices.Sorted(maps.Keys(names)); len(sorted) == 1 {
+		return sorted[0]
+	}
+	return unnamedSource
+}
+
+// readTree reads one repository: at a revision, or where the revision is zero as it stands.
+func (in *inputs) readTree(ctx context.Context, r repository, rev source.Revision) (plan.Source, error) {
+	content, err := r.Fetch(ctx, rev)
+	if err != nil {
+		return plan.Source{}, fmt.Errorf("source %q: %w", r.name, err)
+	}
+	spec := v1alpha1.GitSource{}
+	spec.Name = r.name
+	spec.Spec.Path = in.path
+	spec.Spec.SetDefaults()
+	tree, err := buildTree(ctx, in.builder, r.name, spec, content)
+	if err != nil {
+		return plan.Source{}, fmt.Errorf("source %q: %w", r.name, err)
+	}
+	return plan.Source{Tree: tree, Spec: spec.Spec}, nil
+}
+
+// readTrees reads every repository at a ref, or as it stands without one.
+func (in *inputs) readTrees(ctx context.Context, repos []repository, ref string) (plan.Trees, error) {
+	var trees plan.Trees
+	for _, r := range repos {
+		rev, err := r.resolve(ctx, ref)
+		if err != nil {
+			return nil, err
+		}
+		tree, err := in.readTree(ctx, r, rev)
+		if err != nil {
+			return nil, err
+		}
+		trees = append(trees, tree)
+	}
+	return trees, nil
+}
+
+func (r repository) resolve(ctx context.Context, ref string) (source.Revision, error) {
+	if ref == "" {
+		rev, err := r.Resolve(ctx)
+		if err != nil {
+			return source.Revision{}, fmt.Errorf("source %q: %w", r.name, err)
+		}
+		return rev, nil
+	}
+	rev, err := r.ResolveRef(ctx, ref)
+	if err != nil {
+		return source.Revision{}, fmt.Errorf("source %q: %w", r.name, err)
+	}
+	return rev, nil
+}
+
+// readFleet reads the fleet file; stdin for "-". Remarks about it go to stderr.
+func (in *inputs) readFleet(stdin io.Reader, stderr io.Writer) (plan.Snapshot, error) {
+	if in.fleet == "hub" {
+		return plan.Snapshot{}, fmt.Errorf("--fleet hub needs a controller in a hub cluster, which this release does not have yet: give a fleet file")
+	}
+	var data []byte
+	var err error
+	if in.fleet == "-" {
+		data, err = io.ReadAll(stdin)
+	} else {
+		data, err = os.ReadFile(in.fleet)
+	}
+	if err != nil {
+		return plan.Snapshot{}, fmt.Errorf("read the fleet file: %w", err)
+	}
+	snap, problems := plan.ReadFleet(in.fleet, data)
+	for _, p := range problems {
+		fmt.Fprintf(stderr, "%s: %s\n", p.Severity, p)
+	}
+	if v1alpha1.Blocked(problems) {
+		return plan.Snapshot{}, fmt.Errorf("the fleet file %q cannot be used", in.fleet)
+	}
+	if in.now != "" {
+		if snap.Now, err = time.Parse(time.RFC3339, in.now); err != nil {
+			return plan.Snapshot{}, fmt.Errorf("--now: %w", err)
+		}
+	}
+	return snap, nil
+}

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/plan"
+)
+
+// previewFlags are the flags of preview.
+type previewFlags struct {
+	inputs
+	base, head string
+	outputs    []string
+	exitCode   bool
+	failOn     string
+	print      printFlags
+}
+
+func newPreview(s streams) *cobra.Command {
+	flags := &previewFlags{}
+	cmd := &cobra.Command{
+		Use:   "preview --base REF --fleet FILE",
+		Short: "Show what a change does to every cluster",
+		Long: `Compare two plans: one for the merge base of --base and the head, one for the head. Printed are the
+workloads that join or leave a cluster or change their share, the changes of objects with the clusters
+that each concerns, where each changed field comes from, and everything a reviewer should know.
+
+Changes are success. With --exit-code changes end with 2, and findings at or above the bar with 3; the
+bar is blocker unless --fail-on says otherwise, which alone makes findings count, too.`,
+		Example: `  armada-sync preview --base origin/main --fleet clusters.yaml
+  armada-sync preview --repo shop.git --base main --head feature --fleet clusters.yaml -o text -o json=report.json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runPreview(cmd.Context(), s, cmd.InOrStdin(), flags)
+		},
+	}
+	flags.register(cmd)
+	f := cmd.Flags()
+	f.StringVar(&flags.base, "base", "", "commit, branch or tag that the change is against, taken at its merge base with the head (required)")
+	f.StringVar(&flags.head, "head", "", "commit, branch or tag with the change (default: as it stands; HEAD of a bare repository)")
+	f.StringArrayVarP(&flags.outputs, "output", "o", []string{"text"}, strings.Join(reportFormatNames(), ", ")+", each optionally with =FILE; may be given several times")
+	f.BoolVar(&flags.exitCode, "exit-code", false, "end with 2 on changes and 3 on findings at or above the bar")
+	f.StringVar(&flags.failOn, "fail-on", "", "end with 3 on findings of this severity or worse: blocker, caution or info")
+	flags.print.register(cmd)
+	must(cmd.MarkFlagRequired("base"))
+	must(cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(reportFormatNames(), cobra.ShellCompDirectiveNoFileComp)))
+	must(cmd.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions([]string{"blocker", "caution", "info"}, cobra.ShellCompDirectiveNoFileComp)))
+	return cmd
+}
+
+func runPreview(ctx context.Context, s streams, stdin io.Reader, flags *previewFlags) error {
+	began := time.Now()
+	printers, err := flags.printers(s)
+	if err != nil {
+		return err
+	}
+	bar, err := flags.bar()
+	if err != nil {
+		return err
+	}
+	report, broken, err := flags.report(ctx, stdin, s.err)
+	if err != nil {
+		return err
+	}
+	for _, print := range printers {
+		if err := print(report); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(s.err, "%s, rendered in %.2fs\n", snapshotAge(report, began), time.Since(began).Seconds())
+	if broken {
+		return &codedError{code: exitError, err: fmt.Errorf("a source does not load whole on one side: what it holds stays as it is, and the comparison says nothing about it")}
+	}
+	return withCode(flags.code(report, bar))
+}
+
+// report computes both plans and compares them. broken tells that a unit failed on one side, where
+// "no changes" would be a lie.
+func (f *previewFlags) report(ctx context.Context, stdin io.Reader, stderr io.Writer) (plan.Report, bool, error) {
+	snap, err := f.readFleet(stdin, stderr)
+	if err != nil {
+		return plan.Report{}, false, err
+	}
+	repos, err := f.open(snap)
+	if err != nil {
+		return plan.Report{}, false, err
+	}
+	var baseTrees, headTrees plan.Trees
+	for _, r := range repos {
+		base, head, err := f.sides(ctx, r)
+		if err != nil {
+			return plan.Report{}, false, err
+		}
+		baseTrees, headTrees = append(baseTrees, base), append(headTrees, head)
+	}
+	// One planner for both sides: what they have in common is worked out once.
+	planner := plan.NewPlanner(plan.Options{})
+	base := planner.Compute(baseTrees, snap)
+	head := planner.Compute(headTrees, plan.NextSnapshot(base, snap))
+	incomplete := func(s plan.Source) bool { return !s.Complete() }
+	broken := slices.ContainsFunc(baseTrees, incomplete) || slices.ContainsFunc(headTrees, incomplete)
+	return plan.Preview(base, head, plan.PreviewOptions{}), broken, nil
+}
+
+// sides reads one repository at the merge base and at the head.
+func (f *previewFlags) sides(ctx context.Context, r repository) (base, head plan.Source, err error) {
+	merge, err := r.MergeBase(ctx, f.base, f.head)
+	if err != nil {
+		return base, head, fmt.Errorf("source %q: merge base of %q and the head: %w", r.name, f.base, err)
+	}
+	headRevision, err := r.resolve(ctx, f.head)
+	if err != nil {
+		return base, head, err
+	}
+	if base, err = f.readTree(ctx, r, merge); err != nil {
+		return base, head, err
+	}
+	head, err = f.readTree(ctx, r, headRevision)
+	return base, head, err
+}
+
+// bar returns the severity from which on findings count.
+func (f *previewFlags) bar() (v1alpha1.Severity, error) {
+	switch s := v1alpha1.Severity(f.failOn); s {
+	case "":
+		return v1alpha1.SeverityBlocker, nil
+	case v1alpha1.SeverityBlocker, v1alpha1.SeverityCaution, v1alpha1.SeverityInfo:
+		return s, nil
+	}
+	return "", fmt.Errorf("--fail-on %q: want blocker, caution or info", f.failOn)
+}
+
+// code is the exit code of a report.
+func (f *previewFlags) code(r plan.Report, bar v1alpha1.Severity) int {
+	if f.exitCode || f.failOn != "" {
+		if slices.ContainsFunc(r.Findings, func(x v1alpha1.Finding) bool { return x.Severity.Rank() >= bar.Rank() }) {
+			return exitFindings
+		}
+	}
+	if f.exitCode && r.Changes() {
+		return exitChanges
+	}
+	return exitDone
+}
+
+// printers returns one function for each --output.
+func (f *previewFlags) printers(s streams) ([]func(plan.Report) error, error) {
+	options, err := f.print.options(s)
+	if err != nil {
+		return nil, err
+	}
+	var all []func(plan.Report) error
+	toStdout := 0
+	for _, output := range f.outputs {
+		format, file, toFile := strings.Cut(output, "=")
+		i := slices.IndexFunc(plan.ReportFormats(), func(r plan.ReportFormat) bool { return r.Name == format })
+		if i < 0 {
+			return nil, fmt.Errorf("--output %q: want one of %s, each optionally with =FILE", output, strings.Join(reportFormatNames(), ", "))
+		}
+		printer := plan.ReportFormats()[i].Print
+		if toFile && file == "" {
+			return nil, fmt.Errorf("--output %q: the file has no name", output)
+		}
+		o := options
+		if toFile {
+			o.Color = o.Color && f.print.color == "always"
+		} else if toStdout++; toStdout > 1 {
+			return nil, fmt.Errorf("two outputs for stdout: give all but one a file, as in -o json=report.json")
+		}
+		all = append(all, func(r plan.Report) error {
+			data, err := printer(r, o)
+			if err != nil {
+				return fmt.Errorf("print %s: %w", format, err)
+			}
+			if !toFile {
+				_, err = s.out.Write(data)
+				return err
+			}
+			if err := os.WriteFile(file, data, 0o644); err != nil { //nolint:gosec // A report is meant to be read by others and holds no secret.
+				return fmt.Errorf("write the report: %w", err)
+			}
+			return nil
+		})
+	}
+	return all, nil
+}
+
+func reportFormatNames() []string {
+	var names []string
+	for _, f := range plan.ReportFormats() {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+// snapshotAge says how old the fleet's facts are; it goes to stderr since it depends on the clock.
+func snapshotAge(r plan.Report, now time.Time) string {
+	if r.Snapshot.TakenAt == nil {
+		return "the fleet file does not say when it was taken"
+	}
+	return fmt.Sprintf("fleet as of %s (%s ago)", r.Snapshot.TakenAt.UTC().Format(time.RFC3339), now.Sub(*r.Snapshot.TakenAt).Round(time.Minute))
+}

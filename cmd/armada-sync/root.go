@@ -1,0 +1,102 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// streams are where a command writes: data to out, everything else to err.
+type streams struct {
+	out, err io.Writer
+	// terminal tells that a person reads out.
+	terminal bool
+}
+
+// Exit codes, a contract. Where several apply: 1, 5, 4, 3, 2, 0.
+const (
+	exitDone        = 0
+	exitError       = 1
+	exitChanges     = 2
+	exitFindings    = 3
+	exitUnreachable = 4
+	exitTimeout     = 5
+)
+
+// codedError ends the command with a code of its own. Without an err nothing is printed: the output
+// has said it already.
+type codedError struct {
+	code int
+	err  error
+}
+
+func (e *codedError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *codedError) Unwrap() error { return e.err }
+
+// withCode returns an error that ends the command silently with a code, and nil for code 0.
+func withCode(code int) error {
+	if code == exitDone {
+		return nil
+	}
+	return &codedError{code: code}
+}
+
+// exitCode prints an error and returns the exit code that it asks for.
+func exitCode(err error, stderr io.Writer) int {
+	if err == nil {
+		return exitDone
+	}
+	var coded *codedError
+	if errors.As(err, &coded) {
+		if coded.err != nil {
+			fmt.Fprintf(stderr, "armada-sync: %v\n", coded.err)
+		}
+		return coded.code
+	}
+	fmt.Fprintf(stderr, "armada-sync: %v\n", err)
+	return exitError
+}
+
+func newRoot(s streams) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "armada-sync",
+		Short: "Carry what is in Git to many Kubernetes clusters",
+		Long: `armada-sync carries workloads and policies from Git to many Kubernetes clusters: it places
+workloads, divides replicas, gives each cluster its own manifests, and moves what a lost cluster
+held. plan and preview show what it would do, with a reason for every line, without touching
+anything.
+
+Exit codes: 0 done; 1 error; 2 changes (with --exit-code); 3 findings at or above the bar (with
+--exit-code or --fail-on); 4 some clusters could not be reached; 5 timed out.`,
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetOut(s.out)
+	root.SetErr(s.err)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())
+	})
+	root.AddCommand(
+		newDemo(s),
+		newPlan(s),
+		newRender(s),
+		newPreview(s),
+		newRun(s),
+	)
+	return root
+}
+
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

@@ -1,0 +1,242 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/plan"
+)
+
+// record keeps the decisions of a plan, before anything is done about them, so that a crash in between
+// finds them standing.
+func (e *Engine) record(ctx context.Context, p *plan.Plan, snap plan.Snapshot) error {
+	next := State{Placements: plan.NextPlacements(p, snap), Clusters: rememberClusters(snap.Clusters)}
+	if reflect.DeepEqual(next, e.state) {
+		return nil
+	}
+	if err := e.options.Store.Save(ctx, next); err != nil {
+		return err
+	}
+	e.state = next
+	return nil
+}
+
+// rememberClusters keeps of each cluster what cannot be seen again: since when it is as it is.
+func rememberClusters(clusters []v1alpha1.Cluster) []v1alpha1.Cluster {
+	kept := make([]v1alpha1.Cluster, 0, len(clusters))
+	for _, c := range clusters {
+		k := v1alpha1.Cluster{}
+		k.APIVersion, k.Kind, k.Name = v1alpha1.APIVersion, v1alpha1.KindCluster, c.Name
+		for _, t := range c.Spec.Taints {
+			if isOurs(t) {
+				k.Spec.Taints = append(k.Spec.Taints, t)
+			}
+		}
+		for _, condition := range c.Status.Conditions {
+			if condition.Type == v1alpha1.ConditionReady {
+				condition.Message = ""
+				k.Status.Conditions = append(k.Status.Conditions, condition)
+			}
+		}
+		kept = append(kept, k)
+	}
+	return kept
+}
+
+// dispatch hands every cluster its part of the plan where there is something to do now. It tells
+// whether nothing was to do anywhere and nothing is in flight.
+func (e *Engine) dispatch(p *plan.Plan, snap plan.Snapshot) (idle bool) {
+	idle = true
+	for _, s := range e.sites {
+		st := s.state.get()
+		if st.member == nil {
+			continue
+		}
+		st.member.SetDesired(p.Desired(s.cluster.Name), p.GroupKinds(s.cluster.Name))
+		member := snap.Members[s.cluster.Name]
+		if st.busy {
+			idle = false
+			continue
+		}
+		if !member.Known || !member.Reachable || !due(p, s.cluster.Name, st.failures, snap.Now) {
+			continue
+		}
+		cp, err := p.ClusterPlan(s.cluster.Name)
+		if err != nil {
+			e.log.Error("a cluster's part of the plan cannot be made", "cluster", s.cluster.Name, "error", err)
+			continue
+		}
+		cp.HubID = e.hubID
+		cp.Operations = slices.DeleteFunc(cp.Operations, func(o plan.Operation) bool { return waits(st.failures, o.Key(), o.Digest, snap.Now) })
+		idle = false
+		s.dispatch(cp)
+	}
+	return idle
+}
+
+// due tells whether a plan has something for the cluster that can be done now.
+func due(p *plan.Plan, cluster string, failures map[v1alpha1.ObjectKey]failure, now time.Time) bool {
+	for _, o := range p.Changes(cluster) {
+		if actionable(o) && !waits(failures, o.Key(), o.Digest, now) {
+			return true
+		}
+	}
+	return false
+}
+
+// actionable tells that the executor can do something about a change.
+func actionable(o plan.ObjectChange) bool {
+	switch o.Action {
+	case v1alpha1.ActionCreate, v1alpha1.ActionConfigure, v1alpha1.ActionPrune:
+		return !o.Gate.NeedsReplan()
+	case v1alpha1.ActionUnchanged, v1alpha1.ActionSkip:
+	}
+	return false
+}
+
+// waits tells that the same operation failed lately and its next attempt is not due.
+func waits(failures map[v1alpha1.ObjectKey]failure, key v1alpha1.ObjectKey, digest string, now time.Time) bool {
+	f, failed := failures[key]
+	return failed && f.digest == digest && now.Before(f.next)
+}
+
+// pending tells that time alone will change the plan: a cluster's verdict or toleration, a move that
+// drains, an operation that is to be tried again.
+func (e *Engine) pending(p *plan.Plan, snap plan.Snapshot) bool {
+	for _, c := range snap.Clusters {
+		if readyStatus(c) != metav1.ConditionTrue {
+			return true
+		}
+	}
+	for _, placement := range e.state.Placements {
+		if len(placement.Status.Moves) > 0 || len(placement.Status.UnhealthySince) > 0 || placement.Status.FailbackSince != nil {
+			return true
+		}
+	}
+	for _, s := range e.sites {
+		st := s.state.get()
+		if st.health.Pending() {
+			return true
+		}
+		for _, o := range p.Changes(s.cluster.Name) {
+			if actionable(o) && snap.Members[s.cluster.Name].Reachable {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// report logs what is wrong and what no longer is, and sets the metrics that follow the plan.
+func (e *Engine) report(ctx context.Context, p *plan.Plan, snap plan.Snapshot) {
+	var problems []Problem
+	for _, poller := range e.pollers {
+		if st := poller.state.get(); st.problem != "" {
+			problems = append(problems, Problem{Source: poller.id, ID: "source-" + st.class, Reason: st.problem})
+		}
+	}
+	bySeverity := map[v1alpha1.Severity]int{v1alpha1.SeverityBlocker: 0, v1alpha1.SeverityCaution: 0, v1alpha1.SeverityInfo: 0}
+	for _, f := range p.Findings {
+		bySeverity[f.Severity]++
+		if f.Severity.Rank() >= v1alpha1.SeverityCaution.Rank() {
+			problems = append(problems, problemOf(f))
+		}
+	}
+	for s, n := range bySeverity {
+		e.metrics.findings.WithLabelValues(string(s)).Set(float64(n))
+	}
+	if e.veto != "" {
+		problems = append(problems, Problem{ID: "failover-veto", Reason: e.veto})
+	}
+	for i, s := range e.sites {
+		problems = append(problems, s.problems(snap.Clusters[i])...)
+		e.countObjects(p, s.cluster.Name)
+	}
+	e.problems.update(ctx, problems)
+	e.observeApplied(p)
+}
+
+func problemOf(f v1alpha1.Finding) Problem {
+	p := Problem{Source: f.Repository, At: f.Source, ID: f.ID, Reason: f.Message}
+	if f.Object != nil {
+		p.Object = f.Object.String()
+	}
+	if len(f.Clusters) == 1 {
+		p.Cluster = f.Clusters[0]
+	}
+	return p
+}
+
+// problems are those of one cluster: that it is not ready, what its member cannot watch, and what
+// could not be written there.
+func (s *site) problems(c v1alpha1.Cluster) []Problem {
+	st := s.state.get()
+	name := s.cluster.Name
+	var ps []Problem
+	if readyStatus(c) != metav1.ConditionTrue {
+		ps = append(ps, Problem{Cluster: name, ID: "cluster-not-ready", Reason: st.health.Message})
+	}
+	if st.refused != "" {
+		ps = append(ps, Problem{Cluster: name, ID: "plan-refused", Reason: st.refused})
+	}
+	if st.member != nil {
+		for _, reason := range st.member.Problems() {
+			ps = append(ps, Problem{Cluster: name, ID: "watch", At: reason, Reason: reason})
+		}
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(st.failures), v1alpha1.ObjectKey.Compare) {
+		f := st.failures[k]
+		ps = append(ps, Problem{
+			Source: f.result.Source, Cluster: name, Object: f.result.String(), ID: "apply-" + string(f.result.Class),
+			Reason: f.result.Message,
+		})
+	}
+	return ps
+}
+
+func (e *Engine) countObjects(p *plan.Plan, cluster string) {
+	count := map[v1alpha1.Action]int{}
+	for _, o := range p.Changes(cluster) {
+		count[o.Action]++
+	}
+	for _, a := range []v1alpha1.Action{
+		v1alpha1.ActionCreate, v1alpha1.ActionConfigure, v1alpha1.ActionUnchanged, v1alpha1.ActionPrune, v1alpha1.ActionSkip,
+	} {
+		e.metrics.objects.WithLabelValues(cluster, string(a)).Set(float64(count[a]))
+	}
+}
+
+// observeApplied measures, for each source whose latest commit has just arrived everywhere, how long
+// that took.
+func (e *Engine) observeApplied(p *plan.Plan) {
+	waiting := map[string]bool{}
+	for _, c := range p.Clusters {
+		for _, o := range c.Objects {
+			if actionable(o) {
+				waiting[o.Source] = true
+			}
+		}
+	}
+	for _, poller := range e.pollers {
+		if waiting[poller.id] {
+			continue
+		}
+		poller.state.update(func(st *sourceState) bool {
+			if st.seenAt.IsZero() {
+				return false
+			}
+			took := time.Since(st.seenAt)
+			st.seenAt = time.Time{}
+			e.metrics.commitToApplied.WithLabelValues(poller.id).Observe(took.Seconds())
+			e.log.Info("applied", "source", poller.id, "revision", st.revision.String(), "took", fmt.Sprintf("%.2fs", took.Seconds()))
+			return true
+		})
+	}
+}

@@ -1,0 +1,236 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/apply"
+	"github.com/armada-sync/armada-sync/pkg/plan"
+	"github.com/armada-sync/armada-sync/pkg/source"
+)
+
+// Opener opens the repository of a GitSource.
+type Opener func(v1alpha1.GitSource) (source.Source, error)
+
+// Options say what an engine runs with. All but Observe are required.
+type Options struct {
+	Configuration
+	Store   Store
+	Open    Opener
+	Builder Builder
+	Connect Connector
+	// SecretKey is the hub's key for the digests of Secrets.
+	SecretKey []byte
+	Log       *slog.Logger
+	Registry  prometheus.Registerer
+	// Observe is called after each plan with what was planned from what. It must return soon.
+	Observe func(Cycle)
+}
+
+// Cycle is one turn of the loop.
+type Cycle struct {
+	Plan     *plan.Plan
+	Snapshot plan.Snapshot
+	// Settled tells that nothing is left to do that could be done now, nothing is in flight, and no
+	// timer is running.
+	Settled bool
+}
+
+// Engine is a running controller.
+type Engine struct {
+	options Options
+	log     *slog.Logger
+	metrics *Metrics
+	planner *plan.Planner
+	hubID   string
+
+	pollers []*poller
+	sites   []*site
+	wake    chan struct{}
+
+	// The rest belongs to the goroutine of the loop.
+	problems   *problemLog
+	state      State
+	veto       string
+	vetoLifted time.Time
+	ready      locked[bool]
+}
+
+// New prepares an engine. Nothing runs and nothing is contacted before Run.
+func New(o Options) (*Engine, error) {
+	e := &Engine{
+		options: o, log: o.Log, metrics: NewMetrics(o.Registry),
+		hubID: o.Config.HubID, wake: make(chan struct{}, 1), problems: newProblemLog(o.Log),
+		planner: plan.NewPlanner(plan.Options{SecretDigest: apply.SecretDigester(o.SecretKey)}),
+	}
+	if e.hubID == "" {
+		e.hubID = o.Name
+	}
+	if o.Observe == nil {
+		e.options.Observe = func(Cycle) {}
+	}
+	var errs []error
+	for _, spec := range o.Sources {
+		opened, err := o.Open(spec)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("source %q: %w", SourceID(spec), err))
+			continue
+		}
+		e.pollers = append(e.pollers, &poller{
+			id: SourceID(spec), spec: spec, source: opened, builder: o.Builder,
+			metrics: e.metrics, changed: e.nudge, nudge: make(chan struct{}, 1),
+		})
+	}
+	for _, c := range o.Clusters {
+		e.sites = append(e.sites, e.newSite(c))
+	}
+	return e, errors.Join(errs...)
+}
+
+func (e *Engine) newSite(c v1alpha1.Cluster) *site {
+	a := e.options.Config.Apply
+	return &site{
+		cluster: c, connect: e.options.Connect, config: e.options.Config, metrics: e.metrics,
+		changed: e.nudge, work: make(chan plan.ClusterPlan),
+		options: apply.Options{
+			Name: c.Name, HubID: e.hubID, SourceNamespace: DefaultNamespace, SecretKey: e.options.SecretKey,
+			Concurrency: int(*a.Concurrency), RequestTimeout: a.RequestTimeout.Duration,
+			WaitTimeout: a.WaitTimeout.Duration, FullCompareInterval: a.FullCompareInterval.Duration,
+			Capacity: true,
+			OnChange: func(string) { e.nudge() },
+		},
+	}
+}
+
+// nudge asks for another turn of the loop; many nudges are one turn.
+func (e *Engine) nudge() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Nudge polls every source now, as a webhook does.
+func (e *Engine) Nudge() {
+	for _, p := range e.pollers {
+		select {
+		case p.nudge <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Ready tells that a first plan was computed, so that what the controller says can be relied upon.
+func (e *Engine) Ready() bool { return e.ready.get() }
+
+// settleDelay lets changes that come together be planned together.
+const settleDelay = 20 * time.Millisecond
+
+// pendingInterval is how often a plan is computed anew while a timer is running in it.
+const pendingInterval = 250 * time.Millisecond
+
+// Run runs until ctx ends: then nothing new is begun, what is in flight is finished, and the state
+// is kept. Its error is one of the store's; everything else that goes wrong is a problem in the log.
+func (e *Engine) Run(ctx context.Context) error {
+	state, err := e.options.Store.Load(ctx)
+	if err != nil {
+		return fmt.Errorf("load state: %w", err)
+	}
+	e.state = state
+	e.restoreHealth()
+
+	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	var work, watch sync.WaitGroup
+	for _, p := range e.pollers {
+		work.Go(func() { p.run(ctx) })
+	}
+	for _, s := range e.sites {
+		work.Go(func() { s.workLoop(ctx) })
+		watch.Go(func() { s.probeLoop(watching) })
+	}
+	e.loop(ctx)
+	// Members go on watching until the last request in flight has been answered.
+	work.Wait()
+	stopWatching()
+	watch.Wait()
+	for _, s := range e.sites {
+		if m := s.state.get().member; m != nil {
+			m.Wait()
+		}
+	}
+	return e.options.Store.Save(context.WithoutCancel(ctx), e.state)
+}
+
+// loop plans whenever something changed, and at short intervals while a timer is running.
+func (e *Engine) loop(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-e.wake:
+			if !sleep(ctx, settleDelay) {
+				return
+			}
+			drain(e.wake)
+		case <-timer.C:
+		}
+		timer.Stop()
+		if e.turn(ctx) {
+			timer.Reset(pendingInterval)
+		}
+	}
+}
+
+// turn is one turn of the loop. It tells whether a timer is running that will change the plan.
+func (e *Engine) turn(ctx context.Context) (pending bool) {
+	if !e.observed() {
+		return true
+	}
+	// 1. Observe: the last good trees and one snapshot of the fleet.
+	now := time.Now()
+	trees := e.trees()
+	snap := e.snapshot(ctx, now)
+	// 2. Plan.
+	p := e.planner.Compute(trees, snap)
+	e.metrics.planSeconds.Observe(time.Since(now).Seconds())
+	// 3. Remember decisions before acting on them.
+	if err := e.record(ctx, p, snap); err != nil {
+		e.log.ErrorContext(ctx, "the state was not kept, nothing is written to clusters until it is", "error", err)
+		return true
+	}
+	// 4. Execute, each cluster for itself.
+	idle := e.dispatch(p, snap)
+	// 5. Report what is new and what is solved.
+	e.report(ctx, p, snap)
+	e.ready.update(func(r *bool) bool { *r = true; return true })
+	pending = e.pending(p, snap)
+	e.options.Observe(Cycle{Plan: p, Snapshot: snap, Settled: idle && !pending})
+	return pending || !idle
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+func drain(c chan struct{}) {
+	select {
+	case <-c:
+	default:
+	}
+}

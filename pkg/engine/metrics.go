@@ -1,0 +1,75 @@
+package engine
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// Metrics are the engine's. Labels are bounded: clusters and sources of the configuration, and the
+// values that a help text lists.
+type Metrics struct {
+	commitToApplied *prometheus.HistogramVec
+	planSeconds     prometheus.Histogram
+	requests        *prometheus.CounterVec
+	objects         *prometheus.GaugeVec
+	driftRepaired   *prometheus.CounterVec
+	failovers       *prometheus.CounterVec
+	vetoes          prometheus.Counter
+	clusterReady    *prometheus.GaugeVec
+	sourceSuccess   *prometheus.GaugeVec
+	sourceFailures  *prometheus.CounterVec
+	findings        *prometheus.GaugeVec
+}
+
+// NewMetrics registers the engine's metrics.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	f := promauto.With(r)
+	return &Metrics{
+		commitToApplied: f.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "armada_sync_commit_to_applied_seconds",
+			Help:    "Time from seeing a commit to having it applied on every cluster that can be reached, by source.",
+			Buckets: prometheus.ExponentialBuckets(0.125, 2, 14),
+		}, []string{"source"}),
+		planSeconds: f.NewHistogram(prometheus.HistogramOpts{
+			Name:    "armada_sync_plan_seconds",
+			Help:    "Time to compute one plan.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 15),
+		}),
+		requests: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "armada_sync_apply_requests_total",
+			Help: "Objects written, by cluster and result: applied, pruned, unchanged, failed or skipped.",
+		}, []string{"cluster", "result"}),
+		objects: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "armada_sync_objects",
+			Help: "Objects of the last plan, by cluster and state: create, configure, unchanged, prune or skip.",
+		}, []string{"cluster", "state"}),
+		driftRepaired: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "armada_sync_drift_repaired_total",
+			Help: "Objects that someone else changed and that were put back, by cluster.",
+		}, []string{"cluster"}),
+		failovers: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "armada_sync_failovers_total",
+			Help: "Workloads that were moved away, by the cluster that they left.",
+		}, []string{"cluster"}),
+		vetoes: f.NewCounter(prometheus.CounterOpts{
+			Name: "armada_sync_failover_vetoes_total",
+			Help: "Times that evictions were stopped because too many clusters were lost at once.",
+		}),
+		clusterReady: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "armada_sync_cluster_ready",
+			Help: "1 when the cluster is ready, else 0, by cluster.",
+		}, []string{"cluster"}),
+		sourceSuccess: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "armada_sync_source_last_success_timestamp_seconds",
+			Help: "When the source was last read with success, in seconds since the epoch, by source.",
+		}, []string{"source"}),
+		sourceFailures: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "armada_sync_source_failures_total",
+			Help: "Failed attempts to read the source, by source.",
+		}, []string{"source"}),
+		findings: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "armada_sync_findings",
+			Help: "Findings of the last plan, by severity: blocker, caution or info.",
+		}, []string{"severity"}),
+	}
+}

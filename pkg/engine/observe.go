@@ -1,0 +1,181 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/failover"
+	"github.com/armada-sync/armada-sync/pkg/plan"
+)
+
+// observed tells that every source was tried and every cluster probed once, so that a plan is not
+// made on half of the truth. Both attempts are bounded by their timeouts.
+func (e *Engine) observed() bool {
+	for _, p := range e.pollers {
+		if !p.state.get().tried {
+			return false
+		}
+	}
+	for _, s := range e.sites {
+		if !s.state.get().probed {
+			return false
+		}
+	}
+	return true
+}
+
+func (e *Engine) trees() plan.Trees {
+	var trees plan.Trees
+	for _, p := range e.pollers {
+		if s, ok := p.planned(); ok {
+			trees = append(trees, s)
+		}
+	}
+	return trees
+}
+
+// snapshot takes everything that a plan may know, once.
+func (e *Engine) snapshot(ctx context.Context, now time.Time) plan.Snapshot {
+	snap := plan.Snapshot{
+		Now: now, TakenAt: now, Placements: e.state.Placements, Config: e.options.Config,
+		Members: make(map[string]plan.Member, len(e.sites)), Facts: map[string]v1alpha1.ClusterFactsSpec{},
+	}
+	e.judge(now)
+	for _, s := range e.sites {
+		st := s.state.get()
+		cluster, member := s.cluster, plan.Member{}
+		if st.member != nil {
+			member = st.member.Inventory()
+			if facts, err := st.member.Facts(ctx); err == nil {
+				// An error means that the cluster has not told yet, which counts as not known.
+				cluster.Status = facts
+				snap.Facts[cluster.Name] = v1alpha1.ClusterFactsSpec{Cluster: cluster.Name, Version: facts.KubernetesVersion}
+			}
+		}
+		snap.Clusters = append(snap.Clusters, describe(cluster, st.health, e.veto != "", e.vetoLifted))
+		member.Reachable = member.Reachable && st.health.Answering()
+		snap.Members[cluster.Name] = member
+	}
+	snap.Placements = recoverPlacements(snap.Placements, snap.Members)
+	return snap
+}
+
+// describe returns the cluster as it stands, with what its health adds.
+func describe(c v1alpha1.Cluster, h failover.ClusterHealth, vetoed bool, lifted time.Time) v1alpha1.Cluster {
+	c.Status.Conditions = slices.Clone(c.Status.Conditions)
+	meta.SetStatusCondition(&c.Status.Conditions, h.Condition())
+	c.Spec.Taints = append(withoutOurs(c.Spec.Taints), h.Taints(vetoed, lifted)...)
+	return c
+}
+
+func withoutOurs(taints []corev1.Taint) []corev1.Taint {
+	return slices.DeleteFunc(slices.Clone(taints), isOurs)
+}
+
+func isOurs(t corev1.Taint) bool {
+	return t.Key == v1alpha1.TaintNotReady || t.Key == v1alpha1.TaintUnreachable
+}
+
+// judge decides whether evictions must stop, and remembers when they may go on.
+func (e *Engine) judge(now time.Time) {
+	f := e.options.Config.Failover
+	sites := make([]failover.Site, 0, len(e.sites))
+	for _, s := range e.sites {
+		sites = append(sites, failover.Site{
+			Name: s.cluster.Name, Region: s.cluster.Spec.Region, Provider: s.cluster.Spec.Provider,
+			Cordoned: slices.ContainsFunc(s.cluster.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeUnschedulable }),
+			Health:   s.state.get().health,
+		})
+	}
+	veto := failover.Veto(sites, failover.VetoRule{Window: f.VetoWindow.Duration, ReadyFor: f.VetoReadyFor.Duration}, now)
+	if f.PausedUntil != nil && now.Before(f.PausedUntil.Time) {
+		veto = "failover is paused until " + f.PausedUntil.UTC().Format(time.RFC3339) + ": " + f.PausedReason
+	}
+	switch {
+	case veto != "" && e.veto == "":
+		e.metrics.vetoes.Inc()
+	case veto == "" && e.veto != "":
+		e.vetoLifted = now
+	}
+	e.veto = veto
+}
+
+// restoreHealth takes up the timers of clusters where the last run left them.
+func (e *Engine) restoreHealth() {
+	recorded := map[string]v1alpha1.Cluster{}
+	for _, c := range e.state.Clusters {
+		recorded[c.Name] = c
+	}
+	for _, s := range e.sites {
+		c, ok := recorded[s.cluster.Name]
+		if !ok {
+			continue
+		}
+		condition := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionReady)
+		if condition == nil || condition.Reason == "NotProbed" {
+			continue
+		}
+		s.state.update(func(st *siteState) bool {
+			st.health = failover.Restore(*condition, failedSince(c.Spec.Taints))
+			return true
+		})
+	}
+}
+
+func failedSince(taints []corev1.Taint) time.Time {
+	for _, t := range taints {
+		if isOurs(t) && t.Effect == corev1.TaintEffectNoSchedule && t.TimeAdded != nil {
+			return t.TimeAdded.Time
+		}
+	}
+	return time.Time{}
+}
+
+// recoverPlacements adds, for divided workloads that members hold and no decision is recorded of, the
+// decision that the shares on the members tell. It has no inputs, so it is made again, with those
+// shares as the previous ones: a lost state moves nothing.
+func recoverPlacements(recorded []v1alpha1.Placement, members map[string]plan.Member) []v1alpha1.Placement {
+	known := make(map[v1alpha1.ObjectKey]bool, len(recorded))
+	for _, p := range recorded {
+		known[p.Spec.Workload.Key()] = true
+	}
+	found := map[v1alpha1.ObjectKey]*v1alpha1.Placement{}
+	for cluster, m := range members {
+		for key, held := range m.Objects {
+			if held.Replicas == nil || known[key] {
+				continue
+			}
+			p := found[key]
+			if p == nil {
+				p = &v1alpha1.Placement{Spec: v1alpha1.PlacementSpec{Workload: held.ObjectReference}}
+				found[key] = p
+			}
+			p.Spec.Clusters = append(p.Spec.Clusters, v1alpha1.TargetCluster{Name: cluster, Replicas: held.Replicas})
+		}
+	}
+	if len(found) == 0 {
+		return recorded
+	}
+	all := slices.Clone(recorded)
+	for _, p := range found {
+		slices.SortFunc(p.Spec.Clusters, func(a, b v1alpha1.TargetCluster) int { return strings.Compare(a.Name, b.Name) })
+		all = append(all, *p)
+	}
+	slices.SortFunc(all, func(a, b v1alpha1.Placement) int { return a.Spec.Workload.Compare(b.Spec.Workload) })
+	return all
+}
+
+// readyStatus is the status of the Ready condition of a cluster in a snapshot.
+func readyStatus(c v1alpha1.Cluster) metav1.ConditionStatus {
+	if condition := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionReady); condition != nil {
+		return condition.Status
+	}
+	return metav1.ConditionTrue
+}

@@ -1,0 +1,149 @@
+package engine
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/plan"
+	"github.com/armada-sync/armada-sync/pkg/render"
+	"github.com/armada-sync/armada-sync/pkg/source"
+)
+
+// Builder turns the content of a revision into a tree of objects and policies. Problems are part of
+// the tree; an error means that the content could not be read at all.
+type Builder interface {
+	Build(ctx context.Context, spec v1alpha1.GitSource, tree *source.Tree) (render.Tree, error)
+}
+
+// poller follows one source. Its last good tree stays in use until the next good one.
+type poller struct {
+	id      string
+	spec    v1alpha1.GitSource
+	source  source.Source
+	builder Builder
+	metrics *Metrics
+	// changed tells the engine to plan again.
+	changed func()
+
+	state locked[sourceState]
+	nudge chan struct{}
+}
+
+// sourceState is what is known of a source.
+type sourceState struct {
+	// tried tells that a first attempt is over, well or not.
+	tried bool
+	// tree is the last good one, nil before the first.
+	tree     *render.Tree
+	revision source.Revision
+	// seenAt is when the revision was first seen; zero once it has been applied everywhere.
+	seenAt time.Time
+	// problem is the last failure; empty after a success.
+	problem string
+	class   string
+}
+
+// run polls until the context ends. A failure is tried again after a growing, jittered delay that
+// never falls below the interval's own pace by more than tenfold.
+func (p *poller) run(ctx context.Context) {
+	interval := p.spec.Spec.Interval.Duration
+	failures := 0
+	for {
+		if err := p.poll(ctx); err != nil && ctx.Err() == nil {
+			failures++
+			p.fail(err)
+		} else {
+			failures = 0
+		}
+		wait := interval
+		if failures > 0 {
+			wait = backoff(failures, min(time.Second, interval), 10*interval)
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		case <-p.nudge:
+			timer.Stop()
+		}
+	}
+}
+
+// poll asks for the revision and, if it is new, reads it.
+func (p *poller) poll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, p.spec.Spec.Timeout.Duration)
+	defer cancel()
+	revision, err := p.source.Resolve(ctx)
+	if err != nil {
+		return err
+	}
+	if before := p.state.get(); before.tree != nil && before.revision.Same(revision) {
+		p.succeed(func(s *sourceState) {})
+		return nil
+	}
+	content, err := p.source.Fetch(ctx, revision)
+	if err != nil {
+		return err
+	}
+	tree, err := p.builder.Build(ctx, p.spec, content)
+	if err != nil {
+		return err
+	}
+	p.succeed(func(s *sourceState) {
+		s.tree, s.revision, s.seenAt = &tree, revision, time.Now()
+	})
+	return nil
+}
+
+func (p *poller) succeed(change func(*sourceState)) {
+	p.metrics.sourceSuccess.WithLabelValues(p.id).SetToCurrentTime()
+	news := p.state.update(func(s *sourceState) bool {
+		news := !s.tried || s.problem != ""
+		before := s.revision
+		s.tried, s.problem, s.class = true, "", ""
+		change(s)
+		return news || !before.Same(s.revision)
+	})
+	if news {
+		p.changed()
+	}
+}
+
+func (p *poller) fail(err error) {
+	p.metrics.sourceFailures.WithLabelValues(p.id).Inc()
+	news := p.state.update(func(s *sourceState) bool {
+		news := !s.tried || s.problem != err.Error()
+		s.tried, s.problem, s.class = true, err.Error(), string(source.Classify(err).Class)
+		return news
+	})
+	if news {
+		p.changed()
+	}
+}
+
+// planned returns the source for a plan; ok is false while there is no good tree.
+func (p *poller) planned() (s plan.Source, ok bool) {
+	state := p.state.get()
+	if state.tree == nil {
+		return plan.Source{}, false
+	}
+	return plan.Source{
+		Tree: *state.tree, Spec: p.spec.Spec,
+		AllowPrune: p.spec.Annotations[v1alpha1.AnnotationAllowPrune],
+		Stale:      state.problem != "",
+	}, true
+}
+
+// backoff doubles from the least to the greatest delay and takes a random half of it away, so that
+// many waiting for one server do not come back together.
+func backoff(failures int, least, greatest time.Duration) time.Duration {
+	d := greatest
+	if failures < 30 {
+		d = min(greatest, least<<(failures-1))
+	}
+	return d/2 + rand.N(d/2+1)
+}

@@ -1,0 +1,207 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/apply"
+	"github.com/armada-sync/armada-sync/pkg/failover"
+	"github.com/armada-sync/armada-sync/pkg/plan"
+)
+
+// Connector says how to reach a cluster. An error concerns that cluster alone and is tried again
+// with every probe, since credentials may come later.
+type Connector func(v1alpha1.Cluster) (*rest.Config, error)
+
+// site is one cluster with everything that the engine runs for it: a member that watches and
+// writes, a prober, and a worker that carries out one plan at a time.
+type site struct {
+	cluster v1alpha1.Cluster
+	connect Connector
+	options apply.Options
+	config  v1alpha1.ConfigSpec
+	metrics *Metrics
+	// changed tells the engine to plan again.
+	changed func()
+
+	state locked[siteState]
+	work  chan plan.ClusterPlan
+}
+
+// siteState is what is known of a cluster.
+type siteState struct {
+	// member is nil while the cluster has no usable connection.
+	member *apply.Member
+	health failover.ClusterHealth
+	probed bool
+	// busy tells that a plan is being carried out.
+	busy bool
+	// failures by object, for back-off and problems.
+	failures map[v1alpha1.ObjectKey]failure
+	// refused is why the last plan was refused as a whole; empty: it was not.
+	refused string
+}
+
+// failure is an operation that did not succeed, and when to try it again.
+type failure struct {
+	result apply.ObjectResult
+	digest string
+	count  int
+	next   time.Time
+}
+
+// probeLoop watches whether the cluster answers, and connects to it first.
+func (s *site) probeLoop(ctx context.Context) {
+	for {
+		s.observe(ctx)
+		wait := s.config.Health.ProbeInterval.Duration
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+	}
+}
+
+func (s *site) observe(ctx context.Context) {
+	o := failover.Observation{Answer: failover.Ready, Message: "answers"}
+	if err := s.probe(ctx); err != nil {
+		if ctx.Err() != nil {
+			return
+		}
+		o.Answer, o.Message = failover.Unreachable, err.Error()
+		var notReady *apply.NotReadyError
+		if errors.As(err, &notReady) {
+			o.Answer = failover.NotReady
+		}
+	}
+	o.Time = time.Now()
+	news := s.state.update(func(st *siteState) bool {
+		before := st.health
+		st.health = before.Observe(o, s.thresholds())
+		news := !st.probed || before.Status != st.health.Status || before.Recovering() != st.health.Recovering() ||
+			before.Answering() != st.health.Answering()
+		st.probed = true
+		ready := 0.0
+		if st.health.Status == metav1.ConditionTrue {
+			ready = 1
+		}
+		s.metrics.clusterReady.WithLabelValues(s.cluster.Name).Set(ready)
+		return news
+	})
+	if news {
+		s.changed()
+	}
+}
+
+// probe asks the cluster whether it is ready, connecting to it where that has not been done.
+func (s *site) probe(ctx context.Context) error {
+	member := s.state.get().member
+	if member == nil {
+		cfg, err := s.connect(s.cluster)
+		if err != nil {
+			return fmt.Errorf("connect: %w", err)
+		}
+		options := s.options
+		options.RESTConfig = cfg
+		if member, err = apply.New(options); err != nil {
+			return fmt.Errorf("connect: %w", err)
+		}
+		member.Start(ctx)
+		s.state.update(func(st *siteState) bool { st.member = member; return true })
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.config.Health.ProbeTimeout.Duration)
+	defer cancel()
+	return member.Probe(ctx)
+}
+
+func (s *site) thresholds() failover.Thresholds {
+	h := s.config.Health
+	return failover.Thresholds{
+		Failure: h.FailureThreshold.Duration, Recovery: h.RecoveryThreshold.Duration,
+		MaxGap: 4*(h.ProbeInterval.Duration+h.ProbeTimeout.Duration) + time.Second,
+	}
+}
+
+// workLoop carries out plans one after another. A plan that has begun is finished even when ctx ends:
+// Execute starts nothing new then and waits for what is in flight.
+func (s *site) workLoop(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case p := <-s.work:
+			s.execute(ctx, p)
+			s.changed()
+		}
+	}
+}
+
+// dispatch hands a plan to the worker; it reports false while the last one is still being carried
+// out, after which the engine plans again anyway.
+func (s *site) dispatch(p plan.ClusterPlan) bool {
+	free := s.state.update(func(st *siteState) bool {
+		free := !st.busy
+		st.busy = true
+		return free
+	})
+	if free {
+		s.work <- p
+	}
+	return free
+}
+
+func (s *site) execute(ctx context.Context, p plan.ClusterPlan) {
+	result, err := s.state.get().member.Execute(ctx, p)
+	for _, o := range result.Objects {
+		s.metrics.requests.WithLabelValues(s.cluster.Name, string(o.Outcome)).Inc()
+	}
+	s.state.update(func(st *siteState) bool {
+		st.busy = false
+		st.refused = ""
+		if err != nil && !errors.Is(err, apply.ErrStalePlan) && ctx.Err() == nil {
+			st.refused = err.Error()
+		}
+		st.failures = mergeFailures(st.failures, p, result, time.Now())
+		return true
+	})
+}
+
+// mergeFailures drops the failures of objects that succeeded and takes over new ones with the time of
+// the next attempt: what waits or may succeed unchanged soon, what needs a person seldom.
+func mergeFailures(old map[v1alpha1.ObjectKey]failure, p plan.ClusterPlan, r apply.Result, now time.Time) map[v1alpha1.ObjectKey]failure {
+	digests := map[v1alpha1.ObjectKey]string{}
+	for _, o := range p.Operations {
+		digests[o.Key()] = o.Digest
+	}
+	next := make(map[v1alpha1.ObjectKey]failure, len(old))
+	for k, f := range old {
+		next[k] = f
+	}
+	for _, o := range r.Objects {
+		k := o.Key()
+		if o.Class == apply.ClassNone {
+			delete(next, k)
+			continue
+		}
+		f := failure{result: o, digest: digests[k], count: 1}
+		if before, ok := old[k]; ok && before.digest == f.digest {
+			f.count = before.count + 1
+		}
+		least, greatest := time.Second, time.Minute
+		if o.Class == apply.ClassStalled || o.Class == apply.ClassConflict || o.Class == apply.ClassDenied {
+			least, greatest = 10*time.Second, 10*time.Minute
+		}
+		f.next = now.Add(max(backoff(f.count, least, greatest), o.RetryAfter))
+		next[k] = f
+	}
+	return next
+}

@@ -1,0 +1,96 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/plan"
+)
+
+// State is what a controller must remember over a restart: decisions with their timers, moves and
+// debts, and since when which cluster is not well. Everything else is read from Git and members.
+type State struct {
+	Placements []v1alpha1.Placement
+	// Clusters carry the Ready condition and our taints with their times.
+	Clusters []v1alpha1.Cluster
+}
+
+// Store keeps a State. Save replaces what was kept, and either does so as a whole or not at all.
+// Both may be called again after an error.
+type Store interface {
+	Load(ctx context.Context) (State, error)
+	Save(ctx context.Context, s State) error
+}
+
+// FolderStore keeps the state in one file of a folder, in the format of a fleet file.
+type FolderStore struct{ dir string }
+
+// StateFile is the name of the file in a state folder.
+const StateFile = "state.yaml"
+
+// NewFolderStore returns a store in a folder, which it creates, readable by its owner alone.
+func NewFolderStore(dir string) (*FolderStore, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("create state folder: %w", err)
+	}
+	return &FolderStore{dir: dir}, nil
+}
+
+// Load returns the kept state; an absent file is an empty state. A file that cannot be read whole is
+// an error: to plan on half a state could move workloads.
+func (s *FolderStore) Load(context.Context) (State, error) {
+	file := filepath.Join(s.dir, StateFile)
+	data, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return State{}, nil
+	}
+	if err != nil {
+		return State{}, fmt.Errorf("read state: %w", err)
+	}
+	snap, problems := plan.ReadFleet(StateFile, data)
+	for _, p := range problems {
+		if p.Severity == v1alpha1.SeverityBlocker {
+			return State{}, fmt.Errorf("read state %q: %s (remove the file to rebuild the state from what the members hold)", file, p)
+		}
+	}
+	return State{Placements: snap.Placements, Clusters: snap.Clusters}, nil
+}
+
+// Save writes the state beside the old one and puts it in its place.
+func (s *FolderStore) Save(_ context.Context, state State) error {
+	data, err := plan.WriteFleet(plan.Snapshot{Placements: state.Placements, Clusters: state.Clusters})
+	if err != nil {
+		return fmt.Errorf("write state: %w", err)
+	}
+	if err := writeAtomically(filepath.Join(s.dir, StateFile), data); err != nil {
+		return fmt.Errorf("write state: %w", err)
+	}
+	return nil
+}
+
+func writeAtomically(file string, data []byte) (err error) {
+	tmp, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(tmp.Name()))
+		}
+	}()
+	if _, err = tmp.Write(data); err != nil {
+		return errors.Join(err, tmp.Close())
+	}
+	if err = tmp.Sync(); err != nil {
+		return errors.Join(err, tmp.Close())
+	}
+	if err = tmp.Close(); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), file)
+}
