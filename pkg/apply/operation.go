@@ -150,6 +150,9 @@ func whose(u *unstructured.Unstructured) string {
 	if set := u.GetLabels()[v1alpha1.LabelPartOf]; set != "" {
 		return "it is part of ApplySet " + set
 	}
+	if ownsDigest(ownFieldsOf(u)) {
+		return "it may be another hub's: it lost its label " + v1alpha1.LabelPartOf
+	}
 	for _, e := range u.GetManagedFields() {
 		if e.Subresource == "" {
 			return "written by " + strconv.Quote(e.Manager)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,6 +25,8 @@ type scenario struct {
 	reason string
 	run    func(*stage)
 	tweak  func(*apply.Options)
+	// alone wants a cluster without other hubs.
+	alone bool
 }
 
 func scenarios() []scenario {
@@ -34,7 +37,7 @@ func scenarios() []scenario {
 		{name: "a declared namespace goes first", reason: "its objects cannot be there before it", run: declaredNamespace},
 		{name: "foreign objects are left alone", reason: "taking over somebody's object is a decision", run: foreignObject},
 		{name: "foreign objects are adopted on request", reason: "fields that kubectl set and Git does not have must go", run: adoption},
-		{name: "an object of ours that was not known", reason: "a lost cache or a stale list must not make a conflict of our own object", run: unknownButOurs},
+		{name: "an object of ours that was not known", reason: "a lost cache or a stale list must not make a conflict of our own object", run: unknownButOurs, alone: true},
 		{name: "a hand edit is seen and put back", reason: "drift is told by the watch, not by polling", run: handEdit},
 		{name: "our label is restored", reason: "without it the object would never be pruned", run: labelRemoved},
 		{name: "a deleted object comes back", reason: "deletion is drift, too", run: objectDeleted},
@@ -56,7 +59,8 @@ func scenarios() []scenario {
 		{name: "one bad object", reason: "it must not keep the others", run: oneBadObject},
 		{name: "immutable fields", reason: "recreation is a decision, too", run: immutableFields},
 		{name: "a custom resource waits for its CRD", reason: "both come in one commit", run: customResource},
-		{name: "depends-on and waves wait for health", reason: "a migration must be done before what needs it", run: dependencies},
+		{name: "depends-on and waves wait for health", reason: "a migration must be done before what needs it", run: dependencies,
+			tweak: func(o *apply.Options) { o.WaitTimeout = time.Second }},
 		{name: "an object that moves to another source", reason: "it is relabelled, never removed", run: movesBetweenSources},
 		{name: "a ConfigMap stays while its user fails", reason: "the running pods refer to the old one", run: oldConfigStays},
 	}
