@@ -188,11 +188,21 @@ func runScenario(t testing.TB, files []txtar.File) map[string][]byte {
 	for _, f := range plan.PlanFormats() {
 		got["want."+extension(f.Name)] = printed(t, func(o plan.PrintOptions) ([]byte, error) { return f.Print(last, o) })
 	}
-	report := plan.Preview(base, plan.Compute(s.head, plan.NextSnapshot(base, s.snap)), plan.PreviewOptions{})
+	report := s.preview(hasBase(files))
 	for _, f := range plan.ReportFormats() {
 		got["want.preview."+extension(f.Name)] = printed(t, func(o plan.PrintOptions) ([]byte, error) { return f.Print(report, o) })
 	}
 	return got
+}
+
+// preview compares base and head on a fleet that holds the base, or on the one of the fleet file.
+func (s scenario) preview(applied bool) plan.Report {
+	snap := s.snap
+	if applied {
+		snap = plan.NextSnapshot(plan.Compute(s.base, snap), snap)
+	}
+	base := plan.Compute(s.base, snap)
+	return plan.Preview(base, plan.Compute(s.head, plan.NextSnapshot(base, snap)), plan.PreviewOptions{})
 }
 
 func extension(format string) string {

@@ -77,6 +77,10 @@ func (c *computation) compare(it *item, t *target) ObjectChange {
 		ch.Action, ch.Gate, ch.Reason = v1alpha1.ActionSkip, v1alpha1.GateHeld.Of(heldDrift), why
 	default:
 		ch.Action, ch.Reason = v1alpha1.ActionConfigure, why
+		if held.OwnedFields == nil {
+			// Whether they were ours is not known; handing over what was not harms nothing.
+			ch.pair.handOver = pointers(it.lent)
+		}
 	}
 	return ch
 }
@@ -172,6 +176,14 @@ func (c *computation) letGo(it *item, held Held) []string {
 		}
 	}
 	return pointers
+}
+
+func pointers(fields []lentField) []string {
+	var all []string
+	for _, f := range fields {
+		all = append(all, f.pointer)
+	}
+	return all
 }
 
 // covered tells, from memory where it can, whether our fields cover the desired manifest.

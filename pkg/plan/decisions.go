@@ -113,6 +113,9 @@ func (c *computation) previous(it *item) *placement.Previous {
 		if r.Spec.RebalanceAt != nil {
 			p.RebalanceAt = &r.Spec.RebalanceAt.Time
 		}
+		if r.Status.FailbackSince != nil {
+			p.FailbackSince = &r.Status.FailbackSince.Time
+		}
 		return p
 	}
 	p := &placement.Previous{}

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/placement"
@@ -38,6 +39,7 @@ func (c *computation) finish() *Plan {
 		p.Clusters = append(p.Clusters, ClusterChanges{Name: cl.Name, Objects: c.changes[i]})
 	}
 	p.Findings = c.findings.list()
+	p.RecheckAt = c.recheckAt()
 	return p
 }
 
@@ -130,4 +132,39 @@ func (c *computation) reportDataPrunes(cluster int) {
 			Clusters: []string{c.clusters[cluster].Name}, Repository: ch.Source,
 		})
 	}
+}
+
+// recheckAt returns the earliest time at which the plan changes though nothing else does; zero: never.
+func (c *computation) recheckAt() time.Time {
+	var at time.Time
+	sooner := func(t time.Time) {
+		if t.After(c.snap.Now) && (at.IsZero() || t.Before(at)) {
+			at = t
+		}
+	}
+	for _, it := range c.items {
+		if it.entry != nil {
+			sooner(it.entry.RecheckAt)
+		}
+		if it.owner == nil || it.owner.Spec.Failover == nil || it.owner.Spec.Failover.Application == nil {
+			continue
+		}
+		for _, u := range c.recordUnhealthy(it, c.snap.Now) {
+			sooner(u.Time.Add(c.tolerated(it.owner.Spec.Failover.Application)))
+		}
+	}
+	for i := range c.moves {
+		d := &c.moves[i]
+		if d.status.HealthySince != nil {
+			sooner(d.status.HealthySince.Add(c.drain()))
+		} else if d.status.From != "" {
+			sooner(d.status.Since.Add(c.grace(d.item)))
+		}
+	}
+	for _, m := range c.snap.Members {
+		for _, held := range m.Objects {
+			sooner(held.PausedUntil)
+		}
+	}
+	return at
 }

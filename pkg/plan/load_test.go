@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -126,19 +125,7 @@ func loadSettings(t testing.TB, data []byte) map[string]sourceSettings {
 // loadFleet reads a fleet file.
 func loadFleet(t testing.TB, data []byte) plan.Snapshot {
 	t.Helper()
-	documents, problems := v1alpha1.DecodeStream("fleet.yaml", data)
-	snap := plan.Snapshot{Now: time.Unix(0, 0).UTC(), Members: map[string]plan.Member{}, FleetDigest: "sha256:test"}
-	snap.Config.SetDefaults()
-	for _, d := range documents {
-		typed, found := d.Typed()
-		problems = append(problems, found...)
-		switch v := typed.(type) {
-		case *v1alpha1.Cluster:
-			snap.Clusters = append(snap.Clusters, *v)
-		case *v1alpha1.Placement:
-			snap.Placements = append(snap.Placements, *v)
-		}
-	}
+	snap, problems := plan.ReadFleet("fleet.yaml", data)
 	for _, p := range problems {
 		t.Fatalf("fleet.yaml: %v", p)
 	}

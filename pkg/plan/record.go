@@ -86,6 +86,13 @@ func (c *computation) record(entry *PlacementEntry, now time.Time) (v1alpha1.Pla
 	}
 	next.Status.Moves, next.Status.Debts = c.recordMoves(it, next.Status.Debts, now)
 	next.Status.UnhealthySince = c.recordUnhealthy(it, now)
+	switch {
+	case entry.Failback == "":
+		next.Status.FailbackSince = nil
+	case next.Status.FailbackSince == nil:
+		since := metav1.NewTime(now)
+		next.Status.FailbackSince = &since
+	}
 	return next, true
 }
 

@@ -53,10 +53,14 @@ func (c *computation) followDependencies() {
 func (it *item) follow(leader *item) {
 	if leader.hold != "" {
 		it.removalHold = cmp.Or(it.removalHold, leader.hold)
+		if it.hold == Unclaimed && leader.hold != Unclaimed {
+			// It would follow, if it were known where to.
+			it.hold = leader.hold
+		}
 		return
 	}
 	it.addTargets(leader.targets)
-	if it.hold == Unclaimed && len(leader.targets) > 0 {
+	if it.owner == nil && len(leader.targets) > 0 {
 		it.hold = ""
 	}
 }

@@ -107,6 +107,9 @@ type Plan struct {
 	Clusters []ClusterChanges `json:"clusters"`
 	// Findings in the order of Finding.Compare.
 	Findings []v1alpha1.Finding `json:"findings"`
+	// RecheckAt is the earliest time at which the plan changes though nothing else does: a toleration
+	// ends, a move has drained, a pause is over. Zero: never.
+	RecheckAt time.Time `json:"-"`
 
 	// at is what the plan was computed from; nil in a plan that was read back.
 	at *computation
