@@ -114,6 +114,12 @@ type InventoryObject struct {
 	Replicas *int64 `json:"replicas,omitempty"`
 	// Prune is the value of the object's prune annotation.
 	Prune string `json:"prune,omitempty"`
+	// PausedUntil is that of the live object; absent: not paused.
+	PausedUntil *metav1.Time `json:"pausedUntil,omitempty"`
+	// Drift are fields of ours, as JSON pointers, that someone else changed.
+	Drift []string `json:"drift,omitempty"`
+	// Terminating tells that the object is being deleted.
+	Terminating bool `json:"terminating,omitempty"`
 }
 
 // Health is the verdict on an object or a cluster.

@@ -7,8 +7,7 @@ type kind struct {
 	name string
 	// karmadaGroup is the group of Karmada in which the kind is read too; empty: none.
 	karmadaGroup string
-	// namespaced tells that an object of the kind lives in a namespace, which is "default" where the
-	// document names none.
+	// namespaced tells that a document without a namespace is read as of namespace "default".
 	namespaced bool
 	// invalid is the id of the finding for an error.
 	invalid string
@@ -24,9 +23,9 @@ func kinds() []kind {
 		{KindOverridePolicy, KarmadaPolicyGroup, true, FindingInvalidPolicy, func() any { return &OverridePolicy{} }},
 		{KindClusterOverridePolicy, KarmadaPolicyGroup, false, FindingInvalidPolicy, func() any { return &OverridePolicy{} }},
 		{KindCluster, KarmadaClusterGroup, false, FindingInvalidConfiguration, func() any { return &Cluster{} }},
-		{KindGitSource, "", true, FindingInvalidConfiguration, func() any { return &GitSource{} }},
+		{KindGitSource, "", false, FindingInvalidConfiguration, func() any { return &GitSource{} }},
 		{KindConfig, "", false, FindingInvalidConfiguration, func() any { return &Config{} }},
-		{KindPlacement, "", true, FindingInvalidConfiguration, func() any { return &Placement{} }},
+		{KindPlacement, "", false, FindingInvalidConfiguration, func() any { return &Placement{} }},
 		{KindSnapshot, "", false, FindingInvalidConfiguration, func() any { return &Snapshot{} }},
 		{KindInventory, "", false, FindingInvalidConfiguration, func() any { return &Inventory{} }},
 		{KindClusterFacts, "", false, FindingInvalidConfiguration, func() any { return &ClusterFacts{} }},

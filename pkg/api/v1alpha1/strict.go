@@ -219,6 +219,13 @@ func (d *strictDecoder) unmarshal(value any, target json.Unmarshaler) {
 	if err == nil {
 		err = target.UnmarshalJSON(data)
 	}
+	// Times come in the local zone; what is printed must not depend on where.
+	switch v := target.(type) {
+	case *metav1.Time:
+		v.Time = v.UTC()
+	case *metav1.MicroTime:
+		v.Time = v.UTC()
+	}
 	switch {
 	case err != nil && expected != "":
 		d.problem("expected %s, got %s", expected, describeValue(value))

@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// DefaultNamespace gives a document that lives in a namespace and names none the namespace that its
-// source has for such objects. Typed reads one that still has none as of namespace "default".
+// DefaultNamespace gives a policy that lives in a namespace and names none the namespace that its
+// source has for such objects. Typed reads one that still has none as of namespace "default", since
+// a policy without a namespace would be the cluster-wide kind.
 func (d Document) DefaultNamespace(namespace string) {
 	if k, ok := findKind(d.APIVersion, d.Kind); !ok || !k.namespaced || namespace == "" {
 		return
@@ -26,9 +27,10 @@ func (d Document) DefaultNamespace(namespace string) {
 // *OverridePolicy, *Cluster, *GitSource, *Config, *Placement, *Snapshot, *Inventory or *ClusterFacts,
 // and everything that is wrong or worth knowing, in the order of the file. With a blocker among the
 // problems the value is nil. Documents in Karmada's groups give the same values as the same documents
-// in ours; older spellings are read as the present ones. Defaults are not filled in.
+// in ours; older spellings are read as the present ones. A Config and a GitSource come with their
+// defaults; elsewhere what the document leaves open stays open.
 func (d Document) Typed() (any, []Problem) {
-	t := &typing{document: d, lines: d.Lines()}
+	t := &typing{document: d}
 	k, ok := findKind(d.APIVersion, d.Kind)
 	if !ok {
 		t.invalid = FindingInvalidConfiguration
@@ -51,13 +53,18 @@ func (d Document) Typed() (any, []Problem) {
 	if Blocked(t.problems) {
 		return nil, t.problems
 	}
+	switch v := value.(type) {
+	case *Config:
+		v.Spec.SetDefaults()
+	case *GitSource:
+		v.Spec.SetDefaults()
+	}
 	return value, t.problems
 }
 
 // typing is the state of reading one document of ours.
 type typing struct {
 	document Document
-	lines    map[string]int
 	invalid  string
 	problems []Problem
 	// undecoded are the fields that could not be decoded: what validation says about them is an echo.
@@ -65,6 +72,17 @@ type typing struct {
 	// legacyRule tells that the only override rule was written as spec.targetCluster and
 	// spec.overriders.
 	legacyRule bool
+	// known are the lines of the document's fields, once someone asked for them: most documents of a
+	// fleet file have no problem, and many fields.
+	known map[string]int
+}
+
+// lines returns the lines of the document's fields.
+func (t *typing) lines() map[string]int {
+	if t.known == nil {
+		t.known = t.document.Lines()
+	}
+	return t.known
 }
 
 func (t *typing) add(id string, severity Severity, field, message string) {
@@ -72,7 +90,7 @@ func (t *typing) add(id string, severity Severity, field, message string) {
 		field = "spec." + rest
 	}
 	t.problems = append(t.problems, Problem{
-		Position: Position{File: t.document.Position.File, Line: LineOf(t.lines, field, t.document.Position.Line)},
+		Position: Position{File: t.document.Position.File, Line: LineOf(t.lines(), field, t.document.Position.Line)},
 		Field:    field, Message: message, ID: id, Severity: severity, Object: t.document.reference(),
 	})
 }
@@ -139,11 +157,11 @@ func (t *typing) unknownKind() {
 func (t *typing) normalise(value any, k kind) {
 	switch v := value.(type) {
 	case *PropagationPolicy:
-		v.APIVersion, v.Position, v.Lines = APIVersion, t.document.Position, t.lines
+		v.APIVersion, v.Position, v.Lines = APIVersion, t.document.Position, t.lines()
 		v.Namespace = t.namespace(v.Namespace, k)
 		normaliseFailover(v.Spec.Failover)
 	case *OverridePolicy:
-		v.APIVersion, v.Position, v.Lines = APIVersion, t.document.Position, t.lines
+		v.APIVersion, v.Position, v.Lines = APIVersion, t.document.Position, t.lines()
 		v.Namespace = t.namespace(v.Namespace, k)
 		t.normaliseOverrides(&v.Spec)
 	case *Cluster:
@@ -154,7 +172,6 @@ func (t *typing) normalise(value any, k kind) {
 		v.Spec.Zone = ""
 	case *GitSource:
 		v.Position = t.document.Position
-		v.Namespace = t.namespace(v.Namespace, k)
 	case *Config:
 		v.Position = t.document.Position
 	}
@@ -221,10 +238,10 @@ func (t *typing) normaliseOverrides(spec *OverrideSpec) {
 		if !ok || !strings.HasPrefix(rest, "targetCluster") && !strings.HasPrefix(rest, "overriders") {
 			continue
 		}
-		t.lines["spec.overrideRules[0]."+rest] = line
+		t.lines()["spec.overrideRules[0]."+rest] = line
 		if first == 0 || line < first {
 			first = line
 		}
 	}
-	t.lines["spec.overrideRules[0]"] = first
+	t.lines()["spec.overrideRules[0]"] = first
 }
