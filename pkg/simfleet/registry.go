@@ -325,6 +325,9 @@ func (r *registry) create(ctx context.Context, obj runtime.Object, validate rest
 	if err != nil {
 		return nil, err
 	}
+	if m.GetResourceVersion() != "" {
+		return nil, storage.ErrResourceVersionSetOnCreate
+	}
 	rest.FillObjectMetaSystemFields(m)
 	if m.GetGenerateName() != "" && m.GetName() == "" {
 		m.SetName(r.strategy.GenerateName(m.GetGenerateName()))

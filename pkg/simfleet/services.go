@@ -3,6 +3,7 @@ package simfleet
 import (
 	"fmt"
 	"hash/fnv"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/validation"
@@ -14,7 +15,8 @@ import (
 
 func serviceRules() kindRules {
 	return kindRules{
-		name: validation.NameIsDNS1035Label,
+		// Names may start with a digit since Kubernetes 1.36.
+		name: validation.NameIsDNSLabel,
 		prepareCreate: func(c *Cluster, o runtime.Object) {
 			allocateService(c, o.(*corev1.Service))
 		},
@@ -74,7 +76,11 @@ func keepServiceAddresses(svc, old *corev1.Service) {
 		sp.ClusterIP = was.ClusterIP
 	}
 	if len(sp.ClusterIPs) == 0 {
-		sp.ClusterIPs = was.ClusterIPs
+		sp.ClusterIPs = slices.Clone(was.ClusterIPs)
+	}
+	// Whoever sets the one address means the first of the list.
+	if sp.ClusterIP != was.ClusterIP && len(sp.ClusterIPs) > 0 && slices.Equal(sp.ClusterIPs, was.ClusterIPs) {
+		sp.ClusterIPs = append([]string{sp.ClusterIP}, sp.ClusterIPs[1:]...)
 	}
 	if len(sp.IPFamilies) == 0 {
 		sp.IPFamilies = was.IPFamilies

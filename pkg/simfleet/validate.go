@@ -372,6 +372,10 @@ func validateClaimUpdate(o, old runtime.Object) field.ErrorList {
 	if b.Spec.VolumeName == "" {
 		b.Spec.VolumeName = a.Spec.VolumeName
 	}
+	// A claim that waits for a default class may get one later.
+	if b.Spec.StorageClassName == nil {
+		a.Spec.StorageClassName = nil
+	}
 	if a.Status.Phase == corev1.ClaimBound && a.Spec.Resources.Requests != nil {
 		a.Spec.Resources.Requests[corev1.ResourceStorage] = b.Spec.Resources.Requests[corev1.ResourceStorage]
 		a.Spec.VolumeAttributesClassName = b.Spec.VolumeAttributesClassName
