@@ -13,6 +13,7 @@ import (
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/plan"
+	"github.com/armada-sync/armada-sync/pkg/source"
 )
 
 // previewFlags are the flags of preview.
@@ -78,13 +79,13 @@ func runPreview(ctx context.Context, s streams, stdin io.Reader, flags *previewF
 	}
 	fmt.Fprintf(s.err, "%s, rendered in %.2fs\n", snapshotAge(report, began), time.Since(began).Seconds())
 	if broken {
-		return &codedError{code: exitError, err: fmt.Errorf("a source does not load whole on one side: what it holds stays as it is, and the comparison says nothing about it")}
+		return &codedError{code: exitError, err: fmt.Errorf("the head does not load whole: what its failed units hold stays as it is, and the report says nothing about it")}
 	}
 	return withCode(flags.code(report, bar))
 }
 
-// report computes both plans and compares them. broken tells that a unit failed on one side, where
-// "no changes" would be a lie.
+// report computes both plans and compares them. broken tells that a unit of the head failed, where "no
+// changes" would be a lie.
 func (f *previewFlags) report(ctx context.Context, stdin io.Reader, stderr io.Writer) (plan.Report, bool, error) {
 	snap, err := f.readFleet(stdin, stderr)
 	if err != nil {
@@ -95,36 +96,57 @@ func (f *previewFlags) report(ctx context.Context, stdin io.Reader, stderr io.Wr
 		return plan.Report{}, false, err
 	}
 	var baseTrees, headTrees plan.Trees
+	var options plan.PreviewOptions
 	for _, r := range repos {
 		base, head, err := f.sides(ctx, r)
 		if err != nil {
 			return plan.Report{}, false, err
 		}
-		baseTrees, headTrees = append(baseTrees, base), append(headTrees, head)
+		baseTrees, headTrees = append(baseTrees, base.Source), append(headTrees, head.Source)
+		if options.BaseCommit == "" || !base.revision.Same(head.revision) {
+			options.BaseCommit, options.HeadCommit = commitName(base.revision), commitName(head.revision)
+		}
 	}
 	// One planner for both sides: what they have in common is worked out once.
 	planner := plan.NewPlanner(plan.Options{})
 	base := planner.Compute(baseTrees, snap)
 	head := planner.Compute(headTrees, plan.NextSnapshot(base, snap))
-	incomplete := func(s plan.Source) bool { return !s.Complete() }
-	broken := slices.ContainsFunc(baseTrees, incomplete) || slices.ContainsFunc(headTrees, incomplete)
-	return plan.Preview(base, head, plan.PreviewOptions{}), broken, nil
+	if incomplete(baseTrees) {
+		fmt.Fprintln(stderr, "caution: the base does not load whole: what it could not read counts as it is held")
+	}
+	return plan.Preview(base, head, options), incomplete(headTrees), nil
+}
+
+func incomplete(trees plan.Trees) bool {
+	return slices.ContainsFunc(trees, func(s plan.Source) bool { return !s.Complete() })
+}
+
+// side is one repository at one revision.
+type side struct {
+	plan.Source
+	revision source.Revision
+}
+
+// commitName is the hash of a commit, and the whole revision of a folder as it stands.
+func commitName(r source.Revision) string {
+	if r.IsCommit() {
+		return r.Hash
+	}
+	return r.String()
 }
 
 // sides reads one repository at the merge base and at the head.
-func (f *previewFlags) sides(ctx context.Context, r repository) (base, head plan.Source, err error) {
-	merge, err := r.MergeBase(ctx, f.base, f.head)
-	if err != nil {
+func (f *previewFlags) sides(ctx context.Context, r repository) (base, head side, err error) {
+	if base.revision, err = r.MergeBase(ctx, f.base, f.head); err != nil {
 		return base, head, fmt.Errorf("source %q: merge base of %q and the head: %w", r.name, f.base, err)
 	}
-	headRevision, err := r.resolve(ctx, f.head)
-	if err != nil {
+	if head.revision, err = r.resolve(ctx, f.head); err != nil {
 		return base, head, err
 	}
-	if base, err = f.readTree(ctx, r, merge); err != nil {
+	if base.Source, err = f.readTree(ctx, r, base.revision); err != nil {
 		return base, head, err
 	}
-	head, err = f.readTree(ctx, r, headRevision)
+	head.Source, err = f.readTree(ctx, r, head.revision)
 	return base, head, err
 }
 

@@ -65,6 +65,9 @@ func (r Revision) String() string {
 // Same reports whether two revisions name the same state, wherever each was found.
 func (r Revision) Same(other Revision) bool { return r.Hash == other.Hash }
 
+// IsCommit tells a commit from a folder read as it stands.
+func (r Revision) IsCommit() bool { return len(r.Hash) == sha1Digits }
+
 func (r Revision) algorithm() string {
 	if len(r.Hash) == sha256Digits {
 		return "sha256"
