@@ -95,7 +95,7 @@ type scenario struct {
 	steps []step
 }
 
-func readScenario(t testing.TB, files []txtar.File) scenario {
+func readScenario(t failer, files []txtar.File) scenario {
 	t.Helper()
 	settings := loadSettings(t, fileOf(files, "sources.yaml"))
 	s := scenario{
@@ -162,7 +162,7 @@ func runCase(t *testing.T, path string) {
 }
 
 // runScenario returns every output of a case by its name.
-func runScenario(t testing.TB, files []txtar.File) map[string][]byte {
+func runScenario(t failer, files []txtar.File) map[string][]byte {
 	t.Helper()
 	s := readScenario(t, files)
 	base := plan.Compute(s.base, s.snap)
@@ -212,7 +212,7 @@ func extension(format string) string {
 	return format
 }
 
-func printed(t testing.TB, print func(plan.PrintOptions) ([]byte, error)) []byte {
+func printed(t failer, print func(plan.PrintOptions) ([]byte, error)) []byte {
 	t.Helper()
 	raw, err := print(plan.PrintOptions{})
 	if err != nil {
@@ -254,7 +254,7 @@ func describePlan(out *bytes.Buffer, p *plan.Plan) {
 }
 
 // apply changes a snapshot as a step says.
-func (st step) apply(t testing.TB, snap plan.Snapshot) plan.Snapshot {
+func (st step) apply(t failer, snap plan.Snapshot) plan.Snapshot {
 	t.Helper()
 	snap.Now = snap.Now.Add(st.Advance.Duration)
 	snap.Members = maps.Clone(snap.Members)
@@ -287,7 +287,7 @@ func (st step) apply(t testing.TB, snap plan.Snapshot) plan.Snapshot {
 	return snap
 }
 
-func (o objectChange) apply(t testing.TB, objects map[v1alpha1.ObjectKey]plan.Held, cluster string, now time.Time) {
+func (o objectChange) apply(t failer, objects map[v1alpha1.ObjectKey]plan.Held, cluster string, now time.Time) {
 	t.Helper()
 	held, ok := objects[o.Key()]
 	if !ok {

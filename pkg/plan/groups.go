@@ -58,7 +58,7 @@ func (v *preview) configure(cluster string, before, ch *ObjectChange) configured
 	if len(c.fields) == 0 {
 		c.reason = ch.Reason
 	}
-	v.noteRestart(cluster, ch, diff)
+	v.noteRestart(cluster, ch, diff, c.fields)
 	return c
 }
 
@@ -326,7 +326,7 @@ type restart struct {
 }
 
 // noteRestart notes that a change replaces the pods of a workload.
-func (v *preview) noteRestart(cluster string, ch *ObjectChange, diff []fieldChange) {
+func (v *preview) noteRestart(cluster string, ch *ObjectChange, diff []fieldChange, fields []ReportField) {
 	switch (groupKind{ch.Group(), ch.Kind}) {
 	case groupKind{"apps", "Deployment"}, groupKind{"apps", "StatefulSet"}, groupKind{"apps", "DaemonSet"}:
 	default:
@@ -340,7 +340,7 @@ func (v *preview) noteRestart(cluster string, ch *ObjectChange, diff []fieldChan
 	}
 	r := v.restarts[ch.ObjectReference]
 	if r == nil {
-		r = &restart{source: ch.pair.item.Origin.Source}
+		r = &restart{source: fields[i].Origin.Source}
 		v.restarts[ch.ObjectReference] = r
 	}
 	r.clusters = append(r.clusters, cluster)

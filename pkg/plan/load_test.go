@@ -5,7 +5,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -18,6 +17,13 @@ import (
 
 // The tests of this package read sources from plain YAML with the decoder of pkg/api: what a
 // kustomization or a chart gives is of no interest here.
+
+// failer is what helpers need of *testing.T and of *rapid.T.
+type failer interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
 
 // sourceSettings is what a case says about a source in sources.yaml, by name.
 type sourceSettings struct {
@@ -34,7 +40,7 @@ type sourceSettings struct {
 }
 
 // loadTrees reads the sources from the files below a folder: "<folder>/<source>/<path>".
-func loadTrees(t testing.TB, files []txtar.File, folder string, settings map[string]sourceSettings) plan.Trees {
+func loadTrees(t failer, files []txtar.File, folder string, settings map[string]sourceSettings) plan.Trees {
 	t.Helper()
 	bySource := map[string]*plan.Source{}
 	source := func(name string) *plan.Source {
@@ -72,7 +78,7 @@ func loadTrees(t testing.TB, files []txtar.File, folder string, settings map[str
 	return trees
 }
 
-func addFile(t testing.TB, s *plan.Source, file string, data []byte) {
+func addFile(t failer, s *plan.Source, file string, data []byte) {
 	t.Helper()
 	documents, problems := v1alpha1.DecodeStream(file, data)
 	for _, d := range documents {
@@ -113,7 +119,7 @@ func fileOf(files []txtar.File, name string) []byte {
 	return nil
 }
 
-func loadSettings(t testing.TB, data []byte) map[string]sourceSettings {
+func loadSettings(t failer, data []byte) map[string]sourceSettings {
 	t.Helper()
 	settings := map[string]sourceSettings{}
 	if err := yaml.UnmarshalStrict(data, &settings); err != nil {
@@ -123,7 +129,7 @@ func loadSettings(t testing.TB, data []byte) map[string]sourceSettings {
 }
 
 // loadFleet reads a fleet file.
-func loadFleet(t testing.TB, data []byte) plan.Snapshot {
+func loadFleet(t failer, data []byte) plan.Snapshot {
 	t.Helper()
 	snap, problems := plan.ReadFleet("fleet.yaml", data)
 	for _, p := range problems {

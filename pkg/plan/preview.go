@@ -82,7 +82,7 @@ func (v *preview) comparePlacements() {
 		all[key] = e
 	}
 	for _, key := range sortedKeys(all) {
-		if p, changed := comparePlacement(v.before[key], v.after[key]); changed {
+		if p, changed := v.comparePlacement(v.before[key], v.after[key]); changed {
 			v.report.Placements = append(v.report.Placements, p)
 		}
 	}
@@ -97,7 +97,7 @@ func entriesByKey(p *Plan) map[v1alpha1.ObjectKey]*PlacementEntry {
 }
 
 // comparePlacement compares one workload; before is nil for a new one, after for one that Git drops.
-func comparePlacement(before, after *PlacementEntry) (p ReportPlacement, changed bool) {
+func (v *preview) comparePlacement(before, after *PlacementEntry) (p ReportPlacement, changed bool) {
 	named := after
 	if named == nil {
 		named = before
@@ -121,6 +121,9 @@ func comparePlacement(before, after *PlacementEntry) (p ReportPlacement, changed
 	}
 	for _, name := range keys(names) {
 		a := compareAssignment(name, old[name], now[name], after)
+		if a.Action == PlacementLeave {
+			v.keepHeld(&a, named.Workload.Key())
+		}
 		changed = changed || a.Action != PlacementStay
 		p.Clusters = append(p.Clusters, a)
 		p.Before, p.After = addReplicas(p.Before, a.Before), addReplicas(p.After, a.After)
@@ -130,6 +133,17 @@ func comparePlacement(before, after *PlacementEntry) (p ReportPlacement, changed
 	}
 	brokeNow := p.Error != "" && (before == nil || before.Error == "")
 	return p, changed || brokeNow
+}
+
+// keepHeld corrects a cluster that is not chosen any more and yet keeps its copy, since the head plan
+// holds it back.
+func (v *preview) keepHeld(a *ReportAssignment, key v1alpha1.ObjectKey) {
+	ch := v.head.change(a.Name, key)
+	if ch == nil || ch.Action != v1alpha1.ActionSkip || ch.Gate.Kind() == v1alpha1.GateMove {
+		return
+	}
+	a.Action, a.After, a.FilterBy = PlacementStay, a.Before, ""
+	a.Reasons = []string{string(ch.Gate) + ": " + ch.Reason}
 }
 
 // notChosen returns the rejections of clusters that the report does not list otherwise.
@@ -158,7 +172,7 @@ func compareAssignment(name string, old, now *assignment, after *PlacementEntry)
 	}
 	switch {
 	case old == nil:
-		a.Action, a.Reasons = PlacementJoin, append(a.Reasons, now.reasons...)
+		a.Action, a.Reasons = PlacementJoin, append(a.Reasons, withoutReason(now.reasons, "joins")...)
 		if a.After != nil {
 			a.Before = &zero
 		}
@@ -176,6 +190,11 @@ func compareAssignment(name string, old, now *assignment, after *PlacementEntry)
 		}
 	}
 	return a
+}
+
+// withoutReason leaves out what the action says already.
+func withoutReason(reasons []string, said string) []string {
+	return slices.DeleteFunc(slices.Clone(reasons), func(r string) bool { return r == said })
 }
 
 func whyLeft(cluster string, after *PlacementEntry) (filter string, reasons []string) {

@@ -32,16 +32,16 @@ func printReportText(r Report, o PrintOptions) ([]byte, error) {
 func printReportHead(out *page, r Report) {
 	taken := ""
 	if r.Snapshot.TakenAt != nil {
-		taken = "   snapshot " + r.Snapshot.TakenAt.Format("2006-01-02 15:04 UTC")
+		taken = "snapshot " + r.Snapshot.TakenAt.Format("2006-01-02 15:04 UTC")
 	}
-	out.line("✔ base %s → head %s   %s, %s%s", scrub(shortCommit(r.Base.Commit)), scrub(shortCommit(r.Head.Commit)),
-		plural(len(r.Placements), "placement changes", "placements change"), plural(r.Snapshot.Clusters, "cluster", "clusters"), taken)
+	out.split(plainStyle, fmt.Sprintf("✔ base %s → head %s   %s, %s", scrub(shortCommit(r.Base.Commit)), scrub(shortCommit(r.Head.Commit)),
+		plural(len(r.Placements), "placement changes", "placements change"), plural(r.Snapshot.Clusters, "cluster", "clusters")), taken)
 }
 
 // shortCommit shortens a commit, with or without the name of its branch.
 func shortCommit(commit string) string {
-	if _, hash, found := strings.Cut(commit, ":"); found && len(hash) > 7 {
-		return hash[:7]
+	if _, hash, found := strings.Cut(commit, ":"); found {
+		return hash[:min(len(hash), 7)]
 	}
 	if len(commit) == 40 || len(commit) == 64 {
 		return commit[:7]
@@ -131,7 +131,9 @@ func printAssignment(out *page, a ReportAssignment, width int) {
 	switch a.Action {
 	case PlacementJoin:
 		sign, word, style = "+", "joins", addStyle
-		why = strings.TrimPrefix(why+"; score "+fmt.Sprint(a.Score)+scoreList(a.Scores), "; ")
+		if a.Score > 0 {
+			why = strings.TrimPrefix(why+"; score "+fmt.Sprint(a.Score)+scoreList(a.Scores), "; ")
+		}
 	case PlacementLeave:
 		sign, word, style = "-", "leaves", removeStyle
 		if a.FilterBy != "" {
@@ -141,9 +143,9 @@ func printAssignment(out *page, a ReportAssignment, width int) {
 	}
 	shares := ""
 	if a.Before != nil || a.After != nil {
-		shares = fmt.Sprintf("%s → %s", replicasOf(a.Before), replicasOf(a.After))
+		shares = pad(fmt.Sprintf("%s → %s", replicasOf(a.Before), replicasOf(a.After)), 7) + "  "
 	}
-	prefix := fmt.Sprintf("  %s %s  %s  %s  ", sign, pad(scrub(a.Name), width), pad(shares, 9), pad(word, 6))
+	prefix := fmt.Sprintf("  %s %s  %s%s  ", sign, pad(scrub(a.Name), width), shares, pad(word, 6))
 	out.words(style, prefix, 40, why)
 }
 
@@ -217,26 +219,31 @@ func printReportGroups(out *page, r Report) error {
 func groupTitle(g ReportGroup) string {
 	sign, _ := actionSign(g.Action)
 	if g.Action == v1alpha1.ActionConfigure || len(g.Objects) == 1 {
-		return fmt.Sprintf("%s %s %s", g.ID, sign, objectName(g.Object))
+		return fmt.Sprintf("%s %s %s%s", g.ID, sign, objectName(g.Object), aboutObject(g.Objects[0]))
 	}
 	return fmt.Sprintf("%s %s %d objects", g.ID, sign, len(g.Objects))
 }
 
 // printGroupObjects lists what is created or removed, one line each: a removal is never left out.
 func printGroupObjects(out *page, g ReportGroup) {
-	if len(g.Objects) == 1 && g.Objects[0].Replicas == nil && g.Objects[0].Gate == "" {
+	if len(g.Objects) == 1 {
 		return
 	}
 	for _, o := range g.Objects {
-		text := objectName(o.ObjectReference)
-		if o.Replicas != nil {
-			text += "  " + plural(*o.Replicas, "replica", "replicas")
-		}
-		if o.Gate != "" {
-			text += "  [" + scrub(string(o.Gate)) + "]"
-		}
-		out.line("        %s", text)
+		out.line("        %s%s", objectName(o.ObjectReference), aboutObject(o))
 	}
+}
+
+// aboutObject writes how many replicas an object has and what its removal waits for.
+func aboutObject(o ReportObject) string {
+	text := ""
+	if o.Replicas != nil {
+		text += "  " + plural(*o.Replicas, "replica", "replicas")
+	}
+	if o.Gate != "" {
+		text += "  [" + scrub(string(o.Gate)) + "]"
+	}
+	return text
 }
 
 // maxValueLines is how many lines of one value are shown.
