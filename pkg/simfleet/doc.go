@@ -19,6 +19,11 @@
 // testing/synctest bubble. Serve and WriteKubeconfig open a loopback port for
 // kubectl and other processes.
 //
+// Inside a bubble, reduce k8s.io/apimachinery's runtime.ErrorHandlers to the
+// first in TestMain. The second pauses after errors and keeps the time of the
+// last one in a variable of the process, which another bubble may have set to
+// years ahead.
+//
 // Objects are as ready as their annotation simfleet.armada-sync.io/behaviour
 // says: ok (the default), hang (never becomes ready) or crash (fails).
 package simfleet
