@@ -2,7 +2,9 @@ package placement
 
 import (
 	"math"
+	"math/big"
 	"math/bits"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -94,6 +96,15 @@ func (w wide) minus(o wide) wide {
 	lo, borrow := bits.Sub64(w.lo, o.lo, 0)
 	hi, _ := bits.Sub64(w.hi, o.hi, borrow)
 	return wide{hi, lo}
+}
+
+// String is the sum in decimal.
+func (w wide) String() string {
+	if w.hi == 0 {
+		return strconv.FormatUint(w.lo, 10)
+	}
+	sum := new(big.Int).SetUint64(w.hi)
+	return sum.Lsh(sum, 64).Add(sum, new(big.Int).SetUint64(w.lo)).String()
 }
 
 // clamped is the sum as an amount, saturated.

@@ -39,20 +39,22 @@ func (a *attempt) whyNoShare(c *candidate) string {
 		return "no room for a replica"
 	case q.Indivisible:
 		return "the workload is not divided and goes to one other cluster"
-	case c.total > 0 && c.part > 0:
-		return fmt.Sprintf("share 0 of %d replicas: weight %d of %d", *q.Replicas, c.part, c.total)
+	case !c.usable:
+		return fmt.Sprintf("given up: %d replicas are too few for minReplicas %d on every cluster", *q.Replicas, q.least)
+	case c.part > 0:
+		return fmt.Sprintf("share 0 of %d replicas: weight %d of %s", *q.Replicas, c.part, c.total)
+	case c.tier > 0:
+		return fmt.Sprintf("overflow tier %d is not needed", c.tier)
 	case q.division == aggregated:
 		return fmt.Sprintf("share 0 of %d replicas: fewer clusters hold them", *q.Replicas)
 	}
-	return fmt.Sprintf("share 0 of %d replicas", *q.Replicas)
+	return fmt.Sprintf("share 0 of %d replicas: they stay on clusters that are used", *q.Replicas)
 }
 
 // same tells whether the shares are those of the previous decision, made from the same inputs.
 func (a *attempt) same(kept []*candidate) bool {
 	q := a.query
-	p := q.Previous
-	if p == nil || p.Inputs == "" || p.Inputs != q.digest || p.AffinityGroup != a.group.name || q.fresh ||
-		!q.complete || len(kept) != len(q.previous) {
+	if !q.unchanged() || q.Previous.AffinityGroup != a.group.name || q.fresh || !q.complete || len(kept) != len(q.previous) {
 		return false
 	}
 	for _, c := range kept {
@@ -119,12 +121,12 @@ func (a *attempt) keep(why failure) Decision {
 		a.score()
 	}
 	d := a.decision(kept)
-	d.Error = why.message
+	d.Error, d.AffinityGroup = why.message, ""
 	if p := a.query.Previous; p != nil {
 		d.Inputs, d.AffinityGroup = p.Inputs, p.AffinityGroup
 	}
 	if why.note != "" {
-		d.Notes = append(d.Notes, Note{ID: why.note, Message: why.message})
+		d.Notes = append(d.Notes, Note{ID: why.note, Message: why.message, Clusters: []string{}})
 	}
 	return d
 }
@@ -156,6 +158,11 @@ func (a *attempt) decision(kept []*candidate) Decision {
 	if p := q.Previous; p != nil && p.RebalanceAt != nil && !q.fresh {
 		d.RecheckAt = earlier(d.RecheckAt, *p.RebalanceAt)
 	}
+	for i := range d.Notes {
+		if d.Notes[i].Clusters == nil {
+			d.Notes[i].Clusters = []string{}
+		}
+	}
 	d.Rejected = a.rejected()
 	return d
 }
@@ -170,8 +177,8 @@ func (a *attempt) reasons(c *candidate) []string {
 	if c.tier > 0 {
 		reasons = append(reasons, "overflow tier "+strconv.Itoa(c.tier)+" of group "+a.group.name)
 	}
-	if c.total > 0 {
-		reasons = append(reasons, "weight "+strconv.FormatInt(c.part, 10)+" of "+strconv.FormatInt(c.total, 10))
+	if c.part > 0 {
+		reasons = append(reasons, "weight "+strconv.FormatInt(c.part, 10)+" of "+c.total.String())
 	}
 	switch {
 	case c.placed && (q.Replicas == nil || c.share == c.own):
@@ -181,8 +188,10 @@ func (a *attempt) reasons(c *candidate) []string {
 	case q.Previous != nil:
 		reasons = append(reasons, "joins")
 	}
-	if c.full {
+	if c.full && q.division.byCapacity() {
 		reasons = append(reasons, "takes no new replicas: its NoSchedule taint is not tolerated")
+	} else if c.full {
+		reasons = append(reasons, "its NoSchedule taint is not tolerated and does not remove what is there")
 	}
 	if c.pinnedBy != "" {
 		reasons = append(reasons, "pinned in spite of taint "+c.pinnedBy)

@@ -54,7 +54,8 @@ type candidate struct {
 	scores map[string]int64
 	share  int64
 	// part of total is what the division weighed it by.
-	part, total int64
+	part  int64
+	total wide
 }
 
 // failure is why an attempt does not place the workload; note is the id of the finding.

@@ -227,8 +227,10 @@ func (s *spread) enough() *failure {
 	return nil
 }
 
-// previous returns the clusters of the previous decision where they satisfy everything. Where
-// capacity does not decide, they must also be as many as would be chosen now.
+// previous returns the clusters of the previous decision where they satisfy everything. A duplicated
+// workload must also be on as many as would be chosen now. Of a static division from the same inputs
+// the clusters with a share of 0 are not on record, so that it stays though those that are may be
+// too few groups: otherwise it would move to wherever the missing ones are made up for.
 func (s *spread) previous() ([]int, bool) {
 	q := s.query
 	if q.fresh || !q.complete || len(q.previous) == 0 {
@@ -240,10 +242,16 @@ func (s *spread) previous() ([]int, bool) {
 			picked = append(picked, i)
 		}
 	}
-	if len(picked) != len(q.previous) || !s.admissible(picked) || s.roomOf(picked) < s.needed {
+	if len(picked) != len(q.previous) || s.roomOf(picked) < s.needed {
 		return nil, false
 	}
-	if !q.division.byCapacity() && len(picked) < s.most {
+	if q.division == static && q.unchanged() {
+		return picked, len(picked) <= s.most && s.counted(picked, func(f *field, n int) bool { return n <= f.most })
+	}
+	if !s.admissible(picked) {
+		return nil, false
+	}
+	if q.division == duplicated && len(picked) < s.most {
 		if anew, ok := s.search(); ok && len(anew) != len(picked) {
 			return nil, false
 		}
@@ -340,7 +348,7 @@ func (s *spread) whyNot(i int, in []bool, picked int) string {
 		}
 	}
 	if picked >= s.most {
-		return fmt.Sprintf("cluster.maxGroups %d is reached by clusters that come before it", s.most)
+		return fmt.Sprintf("cluster.maxGroups %d is reached without it", s.most)
 	}
 	return "the previous clusters satisfy the spread constraints and stay"
 }

@@ -1,26 +1,22 @@
 package placement
 
-// Completions divides the completions of a Job over its clusters by their shares of its parallelism,
-// by Webster's method. The parts sum exactly; a cluster with a share gets at least one where there are
-// enough. Shares are in the order of the clusters' names, which breaks ties; so are the parts.
+// Completions divides a Job's completions over its shares by Webster, so that they sum exactly and
+// no cluster that runs pods has none to complete. The result is in the order of the shares, which is
+// that of the clusters' names.
 func Completions(completions int64, shares []int64) []int64 {
 	parties := make([]seat, len(shares))
-	used := int64(0)
-	for _, share := range shares {
-		if share > 0 {
-			used++
-		}
-	}
+	left := max(completions, 0)
 	for i, share := range shares {
-		parties[i] = seat{weight: share, most: completions}
-		if share > 0 && completions >= used {
+		parties[i] = seat{weight: max(share, 0), most: unlimited}
+		if share > 0 && left > 0 {
 			parties[i].least = 1
+			left--
 		}
 	}
-	webster(completions, parties)
-	parts := make([]int64, len(shares))
+	webster(max(completions, 0), parties)
+	divided := make([]int64, len(shares))
 	for i := range parties {
-		parts[i] = parties[i].got
+		divided[i] = parties[i].got
 	}
-	return parts
+	return divided
 }

@@ -153,7 +153,9 @@ func (a *attempt) divideByCapacity() int64 {
 				room = addAmounts(room, c.hold)
 			}
 		}
-		rest -= a.divideTier(inTier, min(rest, room))
+		if n := min(rest, room); n > 0 {
+			rest -= a.divideTier(inTier, n)
+		}
 	}
 	return *a.query.Replicas - rest
 }
@@ -257,10 +259,10 @@ func (a *attempt) webster(members []*candidate, n int64, seatOf func(*candidate)
 		taking = append(taking, c)
 	}
 	slices.SortFunc(taking, func(x, y *candidate) int { return cmp.Compare(x.index, y.index) })
-	parties, total := make([]seat, len(taking)), int64(0)
+	parties, total := make([]seat, len(taking)), wide{}
 	for i, c := range taking {
 		parties[i] = seatOf(c)
-		total = addAmounts(total, parties[i].weight)
+		total = total.plus(wide{lo: uint64(parties[i].weight)})
 	}
 	left := webster(n, parties)
 	for i, c := range taking {

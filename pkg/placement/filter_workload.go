@@ -20,7 +20,7 @@ func workloadAffinity(a *attempt) check {
 	}
 	reason := "no other workload with " + key + "=" + value + " is there"
 	return func(c *candidate) string {
-		if where.count[c.index] == 0 {
+		if where.count[c.index] == 0 && !a.query.settled(c) {
 			return reason
 		}
 		return ""
@@ -44,11 +44,17 @@ func workloadAntiAffinity(a *attempt) check {
 	}
 	reason := "another workload with " + key + "=" + value + " is there"
 	return func(c *candidate) string {
-		if where.count[c.index] > 0 {
+		if where.count[c.index] > 0 && !a.query.settled(c) {
 			return reason
 		}
 		return ""
 	}
+}
+
+// settled tells that the workload is on the cluster by a decision from the same inputs. Where others
+// of its group went since does not move it.
+func (q *query) settled(c *candidate) bool {
+	return c.placed && q.unchanged()
 }
 
 // neighbours counts the workloads of each group by cluster, for the labels that something groups by.

@@ -123,6 +123,11 @@ func (q *query) failbackAfter() time.Duration {
 	return defaultFailbackAfter
 }
 
+// unchanged tells that the previous decision was made from the same inputs.
+func (q *query) unchanged() bool {
+	return q.Previous != nil && q.Previous.Inputs != "" && q.Previous.Inputs == q.digest
+}
+
 // placed tells that the previous decision names the cluster.
 func (q *query) placed(c int) bool {
 	_, ok := q.previous[c]

@@ -99,6 +99,9 @@ func (s *scheduler) answer(q *query) Decision {
 			failures = append(failures, *fail)
 		}
 	}
+	if a, ok := s.unmoved(q); ok {
+		return a.stand()
+	}
 	return s.try(q, q.order()[0]).keep(joined(q, failures))
 }
 
@@ -144,13 +147,11 @@ func (q *query) order() []*group {
 	return order
 }
 
-// standing tells whether the previous decision stands: what it was decided from is the same, no
-// chosen cluster must be left, and nothing is due. Duplicated and static decisions also follow the
-// set of eligible clusters; they are computed again, which gives the same while that set is.
+// standing tells whether the previous decision stands without being made again. Duplicated and static
+// decisions also follow the set of eligible clusters; they are computed again, which gives the same
+// while that set is.
 func (s *scheduler) standing(q *query) (*attempt, bool) {
-	p := q.Previous
-	if p == nil || p.Inputs == "" || p.Inputs != q.digest || !q.complete || len(q.previous) == 0 ||
-		q.fresh || q.failback || !q.division.byCapacity() {
+	if !q.division.byCapacity() {
 		return nil, false
 	}
 	assigned := int64(0)
@@ -160,8 +161,17 @@ func (s *scheduler) standing(q *query) (*attempt, bool) {
 	if assigned != *q.Replicas {
 		return nil, false // something found no place then and is tried again
 	}
+	return s.unmoved(q)
+}
+
+// unmoved tells whether nothing opens the previous decision: what it was decided from is the same, no
+// chosen cluster must be left, and nothing is due.
+func (s *scheduler) unmoved(q *query) (*attempt, bool) {
+	if !q.unchanged() || !q.complete || len(q.previous) == 0 || q.fresh || q.failback {
+		return nil, false
+	}
 	a := s.try(q, q.order()[0])
-	if a.group.name != p.AffinityGroup {
+	if a.group.name != q.Previous.AffinityGroup {
 		return nil, false
 	}
 	a.filter()

@@ -157,10 +157,12 @@ func (s *spread) roomiest(groups []int) []int {
 func (s *spread) withGroups(groups []int) ([]int, bool) {
 	members := s.membersOf(groups)
 	picked, ok := s.heads(groups, members)
-	if !ok || len(members) < s.fewest {
+	if !ok {
 		return nil, false
 	}
-	picked = s.fill(picked, members)
+	if picked = s.fill(picked, members); len(picked) < s.fewest {
+		return nil, false
+	}
 	s.makeRoom(picked, members)
 	return picked, s.offer(picked)
 }
