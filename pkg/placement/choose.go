@@ -228,7 +228,7 @@ func (s *spread) enough() *failure {
 }
 
 // previous returns the clusters of the previous decision where they satisfy everything. A duplicated
-// workload must also be on as many as would be chosen now. Of a static division from the same inputs
+// workload also goes to further clusters of its groups, as many as are allowed. Of a static division from the same inputs
 // the clusters with a share of 0 are not on record, so that it stays though those that are may be
 // too few groups: otherwise it would move to wherever the missing ones are made up for.
 func (s *spread) previous() ([]int, bool) {
@@ -251,10 +251,8 @@ func (s *spread) previous() ([]int, bool) {
 	if !s.admissible(picked) {
 		return nil, false
 	}
-	if q.division == duplicated && len(picked) < s.most {
-		if anew, ok := s.search(); ok && len(anew) != len(picked) {
-			return nil, false
-		}
+	if q.division == duplicated {
+		picked = s.fill(picked, s.membersOf(s.groupsOf(picked)))
 	}
 	return picked, true
 }
@@ -285,6 +283,16 @@ func (s *spread) counted(picked []int, ok func(*field, int) bool) bool {
 		}
 	}
 	return true
+}
+
+// groupsOf returns the groups that clusters are in.
+func (s *spread) groupsOf(picked []int) []int {
+	var groups []int
+	for _, i := range picked {
+		groups = append(groups, s.of[i]...)
+	}
+	slices.Sort(groups)
+	return slices.Compact(groups)
 }
 
 func (s *spread) roomOf(picked []int) int64 {
