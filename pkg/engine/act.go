@@ -24,8 +24,38 @@ func (e *Engine) record(ctx context.Context, p *plan.Plan, snap plan.Snapshot) e
 	if err := e.options.Store.Save(ctx, next); err != nil {
 		return err
 	}
+	for cluster, n := range failovers(e.state.Placements, next.Placements, snap.Clusters) {
+		e.metrics.failovers.WithLabelValues(cluster).Add(float64(n))
+	}
 	e.state = next
 	return nil
+}
+
+// failovers counts, by cluster, the workloads that a decision took away from a cluster that is not
+// well.
+func failovers(before, after []v1alpha1.Placement, clusters []v1alpha1.Cluster) map[string]int {
+	unwell := map[string]bool{}
+	for _, c := range clusters {
+		unwell[c.Name] = slices.ContainsFunc(c.Spec.Taints, isOurs)
+	}
+	now := map[v1alpha1.ObjectKey][]v1alpha1.TargetCluster{}
+	for _, p := range after {
+		now[p.Spec.Workload.Key()] = p.Spec.Clusters
+	}
+	left := map[string]int{}
+	for _, p := range before {
+		targets, decided := now[p.Spec.Workload.Key()]
+		if !decided {
+			continue
+		}
+		for _, c := range p.Spec.Clusters {
+			stays := slices.ContainsFunc(targets, func(t v1alpha1.TargetCluster) bool { return t.Name == c.Name })
+			if unwell[c.Name] && !stays {
+				left[c.Name]++
+			}
+		}
+	}
+	return left
 }
 
 // rememberClusters keeps of each cluster what cannot be seen again: since when it is as it is.
@@ -52,7 +82,7 @@ func rememberClusters(clusters []v1alpha1.Cluster) []v1alpha1.Cluster {
 
 // dispatch hands every cluster its part of the plan where there is something to do now. It tells
 // whether nothing was to do anywhere and nothing is in flight.
-func (e *Engine) dispatch(p *plan.Plan, snap plan.Snapshot) (idle bool) {
+func (e *Engine) dispatch(ctx context.Context, p *plan.Plan, snap plan.Snapshot) (idle bool) {
 	idle = true
 	for _, s := range e.sites {
 		st := s.state.get()
@@ -70,7 +100,7 @@ func (e *Engine) dispatch(p *plan.Plan, snap plan.Snapshot) (idle bool) {
 		}
 		cp, err := p.ClusterPlan(s.cluster.Name)
 		if err != nil {
-			e.log.Error("a cluster's part of the plan cannot be made", "cluster", s.cluster.Name, "error", err)
+			e.log.ErrorContext(ctx, "a cluster's part of the plan cannot be made", "cluster", s.cluster.Name, "error", err)
 			continue
 		}
 		cp.HubID = e.hubID
@@ -107,28 +137,26 @@ func waits(failures map[v1alpha1.ObjectKey]failure, key v1alpha1.ObjectKey, dige
 	return failed && f.digest == digest && now.Before(f.next)
 }
 
-// pending tells that time alone will change the plan: a cluster's verdict or toleration, a move that
-// drains, an operation that is to be tried again.
-func (e *Engine) pending(p *plan.Plan, snap plan.Snapshot) bool {
+// nextTimer returns when time alone changes the plan; zero: never.
+func (e *Engine) nextTimer(trees plan.Trees, snap plan.Snapshot) time.Time {
+	t := &timers{now: snap.Now}
+	t.at(nextTimer(trees, snap, e.state.Placements))
+	for _, s := range e.sites {
+		t.at(nextAttempt(s.state.get().failures, snap.Now))
+	}
+	return t.next
+}
+
+// unwell tells that a cluster is not ready or about to change its verdict.
+func (e *Engine) unwell(snap plan.Snapshot) bool {
 	for _, c := range snap.Clusters {
 		if readyStatus(c) != metav1.ConditionTrue {
 			return true
 		}
 	}
-	for _, placement := range e.state.Placements {
-		if len(placement.Status.Moves) > 0 || len(placement.Status.UnhealthySince) > 0 || placement.Status.FailbackSince != nil {
-			return true
-		}
-	}
 	for _, s := range e.sites {
-		st := s.state.get()
-		if st.health.Pending() {
+		if s.state.get().health.Pending() {
 			return true
-		}
-		for _, o := range p.Changes(s.cluster.Name) {
-			if actionable(o) && snap.Members[s.cluster.Name].Reachable {
-				return true
-			}
 		}
 	}
 	return false

@@ -133,8 +133,12 @@ func (e *Engine) Ready() bool { return e.ready.get() }
 // settleDelay lets changes that come together be planned together.
 const settleDelay = 20 * time.Millisecond
 
-// pendingInterval is how often a plan is computed anew while a timer is running in it.
-const pendingInterval = 250 * time.Millisecond
+// startInterval is how often it is looked whether the first answers of sources and clusters are in;
+// storeInterval is how often a store that failed is tried again.
+const (
+	startInterval = 50 * time.Millisecond
+	storeInterval = 5 * time.Second
+)
 
 // Run runs until ctx ends: then nothing new is begun, what is in flight is finished, and the state
 // is kept. Its error is one of the store's; everything else that goes wrong is a problem in the log.
@@ -184,19 +188,19 @@ func (e *Engine) loop(ctx context.Context) {
 		case <-timer.C:
 		}
 		timer.Stop()
-		if e.turn(ctx) {
-			timer.Reset(pendingInterval)
+		if next := e.turn(ctx); !next.IsZero() {
+			timer.Reset(time.Until(next))
 		}
 	}
 }
 
-// turn is one turn of the loop. It tells whether a timer is running that will change the plan.
-func (e *Engine) turn(ctx context.Context) (pending bool) {
+// turn is one turn of the loop. It returns when the next one is due without any event; zero: never.
+func (e *Engine) turn(ctx context.Context) time.Time {
+	now := time.Now()
 	if !e.observed() {
-		return true
+		return now.Add(startInterval)
 	}
 	// 1. Observe: the last good trees and one snapshot of the fleet.
-	now := time.Now()
 	trees := e.trees()
 	snap := e.snapshot(ctx, now)
 	// 2. Plan.
@@ -205,16 +209,16 @@ func (e *Engine) turn(ctx context.Context) (pending bool) {
 	// 3. Remember decisions before acting on them.
 	if err := e.record(ctx, p, snap); err != nil {
 		e.log.ErrorContext(ctx, "the state was not kept, nothing is written to clusters until it is", "error", err)
-		return true
+		return now.Add(storeInterval)
 	}
 	// 4. Execute, each cluster for itself.
-	idle := e.dispatch(p, snap)
+	idle := e.dispatch(ctx, p, snap)
 	// 5. Report what is new and what is solved.
 	e.report(ctx, p, snap)
 	e.ready.update(func(r *bool) bool { *r = true; return true })
-	pending = e.pending(p, snap)
-	e.options.Observe(Cycle{Plan: p, Snapshot: snap, Settled: idle && !pending})
-	return pending || !idle
+	next := e.nextTimer(trees, snap)
+	e.options.Observe(Cycle{Plan: p, Snapshot: snap, Settled: idle && next.IsZero() && !e.unwell(snap)})
+	return next
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {

@@ -342,3 +342,24 @@ func TestADeadClusterDelaysNobody(t *testing.T) {
 		w.eventually(2*time.Minute, w.isColor("a", "green"))
 	})
 }
+
+// Another controller that insists is reported, not fought for ever.
+func TestAFightIsReported(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.everywhere()
+		pink := func(o map[string]any) { o["data"] = map[string]any{"color": "pink"} }
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for range 60 {
+			if err := w.fleet.Cluster("c").EditAs("stubborn", configMapKind, "shop", "settings", pink); err != nil {
+				t.Fatal(err)
+			}
+			<-tick.C
+		}
+		w.eventually(time.Second, w.logged("another controller or a webhook wants it otherwise"))
+		written := w.fleet.Cluster("c").Count("patch", "configmaps")
+		if written > 12 {
+			t.Errorf("the object was written %d times in a minute", written)
+		}
+	})
+}

@@ -44,6 +44,8 @@ type siteState struct {
 	busy bool
 	// failures by object, for back-off and problems.
 	failures map[v1alpha1.ObjectKey]failure
+	// writes by object, to notice when someone undoes them again and again.
+	writes map[v1alpha1.ObjectKey]writeStreak
 	// refused is why the last plan was refused as a whole; empty: it was not.
 	refused string
 }
@@ -55,6 +57,16 @@ type failure struct {
 	count  int
 	next   time.Time
 }
+
+// writeStreak counts how often one version of an object was written since a time.
+type writeStreak struct {
+	digest string
+	since  time.Time
+	count  int32
+}
+
+// fightWindow is the time within which writes of one version count as one fight.
+const fightWindow = time.Minute
 
 // probeLoop watches whether the cluster answers, and connects to it first.
 func (s *site) probeLoop(ctx context.Context) {
@@ -161,18 +173,75 @@ func (s *site) dispatch(p plan.ClusterPlan) bool {
 
 func (s *site) execute(ctx context.Context, p plan.ClusterPlan) {
 	result, err := s.state.get().member.Execute(ctx, p)
-	for _, o := range result.Objects {
-		s.metrics.requests.WithLabelValues(s.cluster.Name, string(o.Outcome)).Inc()
-	}
+	s.count(p, result)
 	s.state.update(func(st *siteState) bool {
 		st.busy = false
 		st.refused = ""
 		if err != nil && !errors.Is(err, apply.ErrStalePlan) && ctx.Err() == nil {
 			st.refused = err.Error()
 		}
-		st.failures = mergeFailures(st.failures, p, result, time.Now())
+		now := time.Now()
+		st.failures = mergeFailures(st.failures, p, result, now)
+		st.writes = mergeWrites(st.writes, p, result, now)
+		for k, f := range fights(st.writes, p, *s.config.Apply.DriftFightLimit, now) {
+			st.failures[k] = f
+		}
 		return true
 	})
+}
+
+// count feeds the metrics that follow what was done.
+func (s *site) count(p plan.ClusterPlan, r apply.Result) {
+	for i, o := range r.Objects {
+		s.metrics.requests.WithLabelValues(s.cluster.Name, string(o.Outcome)).Inc()
+		if o.Outcome == apply.OutcomeApplied && restores(p.Operations[i]) {
+			s.metrics.driftRepaired.WithLabelValues(s.cluster.Name).Inc()
+		}
+	}
+}
+
+// restores tells that an operation sends what was sent before, because someone changed it since.
+func restores(o plan.Operation) bool {
+	return o.Action == v1alpha1.ActionConfigure && o.ExpectedDigest != "" && o.ExpectedDigest == o.Digest
+}
+
+// mergeWrites counts what was written; another version, or a quiet minute, begins a new count.
+func mergeWrites(old map[v1alpha1.ObjectKey]writeStreak, p plan.ClusterPlan, r apply.Result, now time.Time) map[v1alpha1.ObjectKey]writeStreak {
+	next := map[v1alpha1.ObjectKey]writeStreak{}
+	for k, w := range old {
+		if now.Sub(w.since) < fightWindow {
+			next[k] = w
+		}
+	}
+	for i, o := range r.Objects {
+		if o.Outcome != apply.OutcomeApplied {
+			continue
+		}
+		w := next[o.Key()]
+		if digest := p.Operations[i].Digest; w.count == 0 || w.digest != digest {
+			w = writeStreak{digest: digest, since: now}
+		}
+		w.count++
+		next[o.Key()] = w
+	}
+	return next
+}
+
+// fights returns, as failures, the objects of a plan that were written more often than the limit within
+// the window: whoever undoes it would do so for ever, so it is reported and left for a while.
+func fights(writes map[v1alpha1.ObjectKey]writeStreak, p plan.ClusterPlan, limit int32, now time.Time) map[v1alpha1.ObjectKey]failure {
+	found := map[v1alpha1.ObjectKey]failure{}
+	for _, o := range p.Operations {
+		w, written := writes[o.Key()]
+		if !written || w.count <= limit || w.digest != o.Digest {
+			continue
+		}
+		found[o.Key()] = failure{digest: o.Digest, count: 1, next: now.Add(10 * fightWindow), result: apply.ObjectResult{
+			ObjectReference: o.ObjectReference, Source: o.Source, Action: o.Action, Outcome: apply.OutcomeApplied, Class: apply.ClassStalled,
+			Message: fmt.Sprintf("was written %d times within %s and changed again each time: another controller or a webhook wants it otherwise", w.count, fightWindow),
+		}}
+	}
+	return found
 }
 
 // mergeFailures drops the failures of objects that succeeded and takes over new ones with the time of
