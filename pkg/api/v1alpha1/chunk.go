@@ -86,18 +86,73 @@ func (s *stream) parseYAML(c chunk) {
 		}
 		if err != nil {
 			line, message := yamlError(err)
-			if line > 0 {
-				line += c.line
-			} else {
-				line = c.line + 1
+			if found := s.locate(c.text); found > 0 {
+				line = found
 			}
-			s.fail(line, "%s", message)
+			s.fail(c.line+max(line, 1), "%s", message)
 			return
 		}
 		if document.Kind == yaml.DocumentNode && len(document.Content) == 1 {
 			s.add(document.Content[0], c.line)
 		}
 	}
+}
+
+// maxLocateTries and maxLocateBytes bound what finding the line of an error may cost, for one error
+// and for all errors of a file.
+const (
+	maxLocateTries = 32
+	maxLocateBytes = 16 << 20
+)
+
+// locate finds the line of a syntax error, since the parser often names the line on which the
+// surrounding block begins, or none: it is the line after the longest beginning of the text that can
+// be read. 0 where that is not found within bounds.
+func (s *stream) locate(text []byte) int {
+	feed := &lineReader{rest: text}
+	s.located += len(text)
+	if s.located > maxLocateBytes || decodeNode(yaml.NewDecoder(feed), &yaml.Node{}) == nil {
+		return 0
+	}
+	// The parser reads a line or two ahead, comments apart.
+	end := len(text) - len(feed.rest)
+	for line := feed.lines; line > feed.lines-maxLocateTries; line-- {
+		if line == 0 {
+			return 1
+		}
+		end = bytes.LastIndexByte(text[:max(end-1, 0)], '\n') + 1
+		s.located += end
+		if s.located > maxLocateBytes {
+			return 0
+		}
+		err := decodeNode(yaml.NewDecoder(bytes.NewReader(text[:end])), &yaml.Node{})
+		if err == nil || errors.Is(err, io.EOF) {
+			return line
+		}
+	}
+	return 0
+}
+
+// lineReader gives a text line by line, so that one can tell how far a parser has read.
+type lineReader struct {
+	rest  []byte
+	lines int
+}
+
+func (r *lineReader) Read(p []byte) (int, error) {
+	if len(r.rest) == 0 {
+		return 0, io.EOF
+	}
+	length := bytes.IndexByte(r.rest, '\n') + 1
+	if length == 0 {
+		length = len(r.rest)
+	}
+	n := copy(p, r.rest[:length])
+	if n == length {
+		r.lines++
+	}
+	r.rest = r.rest[n:]
+	return n, nil
 }
 
 // decodeNode reads one document. The parser reports what it does not understand by panics of its

@@ -98,6 +98,8 @@ type stream struct {
 	tables      fieldTables
 	// read counts the documents so far.
 	read int
+	// located is how many bytes were read to find the lines of syntax errors.
+	located int
 	// stopped tells that a limit was reached and the rest of the file is not read.
 	stopped bool
 }

@@ -213,3 +213,37 @@ func TestRealManifests(t *testing.T) {
 		}
 	}
 }
+
+// TestSyntaxErrorLines states on which line a syntax error is reported: where it is, not where the
+// block around it begins.
+func TestSyntaxErrorLines(t *testing.T) {
+	cases := []struct {
+		reason, text string
+		want         int
+	}{
+		{"an item dedented too little", "a:\n  - x\n - y\nb: 1\nc: 2\n", 3},
+		{"a key dedented too little", "a: 1\nb:\n  c: 1\n d: 2\ne: 1\nf: 1\n", 4},
+		{"a key indented too much", "a: 1\nb: 2\n  c: 3\nd: 4\n", 3},
+		{"a bracket that is not closed", "a: 1\nb: [1, 2\nc: 3\nd: 4\ne: 5\n", 2},
+		{"a brace that is not closed", "a: 1\nb: {x: 1\nc: 3\nd: 4\ne: 5\n", 2},
+		{"a bracket that was not opened", "a: 1\nb: ]\nb: 1\nc: 1\n", 2},
+		{"a quote that is not closed", "a: 1\nb: \"text\nc: 1\nd: 1\n", 2},
+		{"text behind a quote", "a: 1\nb: 'x' y\nc: 1\nd: 1\n", 2},
+		{"an item in a map", "a: 1\n- b\nc: 1\nd: 1\n", 2},
+		{"an item behind comments", "a: 1\n# c\n# c\n# c\n- x\n# d\n# d\nb: 1", 5},
+		{"a key without a colon", "a: 1\nb\nc: 1\nd: 1\n", 2},
+		{"an anchor that is not there", "a: 1\nb: 2\nc: *nope\nd: 1\n", 3},
+		{"a tab", "a: 1\nb: 1\n\tc: 1\nd: 1\n", 3},
+		{"a character that begins nothing", "a: 1\nb: @x\nc: 1\n", 2},
+		{"block text that ends too early", "a: |\n  x\n y\nb: 1\n", 3},
+		{"the first line", ": [\n", 1},
+		{"the second document", "a: 1\n---\n# comment\na: 1\n b: 1\nc: 1\n", 5},
+		{"the last line, without a line end", "a: 1\nb: [", 2},
+	}
+	for _, tc := range cases {
+		_, problems := v1alpha1.DecodeStream("e.yaml", []byte(tc.text))
+		if len(problems) != 1 || problems[0].Position.Line != tc.want {
+			t.Errorf("%s: %v, want line %d", tc.reason, problems, tc.want)
+		}
+	}
+}
