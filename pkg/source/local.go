@@ -137,7 +137,7 @@ func (l *Local) Resolve(ctx context.Context) (Revision, error) {
 	if err != nil {
 		return Revision{}, err
 	}
-	refs, err := repo.refs()
+	refs, err := repo.refs(l.ref)
 	if err != nil {
 		return Revision{}, err
 	}

@@ -402,7 +402,11 @@ func (r *Remote) download(ctx context.Context, into *clone, rev Revision, haves 
 	if whole {
 		depth = 0
 	}
-	return r.request(ctx, s, adv, into, want, haves, depth)
+	err = r.request(ctx, s, adv, into, want, haves, depth)
+	if errors.Is(err, ErrMoved) && rev.Hash == r.options.Ref.Commit {
+		return fmt.Errorf("%w: %w", ErrRefNotFound, err)
+	}
+	return err
 }
 
 // wants finds what to ask for so that the commit comes with it. Servers give
@@ -452,7 +456,8 @@ func (r *Remote) request(ctx context.Context, s transport.UploadPackSession, adv
 	}
 	res, err := s.UploadPack(ctx, req)
 	if err != nil && strings.Contains(err.Error(), "not our ref") {
-		return fmt.Errorf("%w: the server does not give away commit %s: %w", ErrRefNotFound, want[0], err)
+		// Over http the refs may have changed since they were read.
+		return fmt.Errorf("%w: the server does not give away %s: %w", ErrMoved, want[0], err)
 	}
 	if err != nil {
 		return withCause(ctx, err)

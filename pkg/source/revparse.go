@@ -153,31 +153,68 @@ func (r *repository) abbreviated(digits string) (plumbing.Hash, error) {
 	return plumbing.ZeroHash, fmt.Errorf("%w: %q is the beginning of %d commits", ErrRefNotFound, digits, len(found))
 }
 
-// refs lists what a remote repository would advertise.
-func (r *repository) refs() ([]advertised, error) {
+// refs lists what a ref may be picked from: the one ref that it names, or all
+// tags for a range of versions.
+func (r *repository) refs(wanted Ref) ([]advertised, error) {
+	switch {
+	case wanted.Commit != "":
+		return nil, nil
+	case wanted.SemVer != "":
+		return r.tags()
+	case wanted.Name != "":
+		return r.named(wanted.Name)
+	case wanted.Tag != "":
+		return r.named("refs/tags/" + wanted.Tag)
+	case wanted.Branch != "":
+		return r.named("refs/heads/" + wanted.Branch)
+	}
+	return r.named("HEAD")
+}
+
+// named gives one ref, or none if it does not exist or points nowhere.
+func (r *repository) named(full string) ([]advertised, error) {
+	name := plumbing.ReferenceName(full)
+	target, err := storer.ResolveReference(r.storage, name)
+	if errors.Is(err, plumbing.ErrReferenceNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ref %q: %w", full, err)
+	}
+	a := advertised{name: full, hash: target.Hash()}
+	if target.Name() != name {
+		a.sym = target.Name().String()
+	}
+	return []advertised{a}, nil
+}
+
+// tagAttempts is how often tags are listed when a list fails: go-git reads the
+// lock files too that git push leaves for a moment while it writes a ref.
+const tagAttempts = 20
+
+func (r *repository) tags() (out []advertised, err error) {
+	for range tagAttempts {
+		if out, err = r.listTags(); err == nil {
+			return out, nil
+		}
+	}
+	return nil, fmt.Errorf("list tags: %w", err)
+}
+
+func (r *repository) listTags() ([]advertised, error) {
 	iter, err := r.storage.IterReferences()
 	if err != nil {
-		return nil, fmt.Errorf("list refs: %w", err)
+		return nil, err
 	}
 	var out []advertised
 	err = iter.ForEach(func(ref *plumbing.Reference) error {
-		a := advertised{name: ref.Name().String(), hash: ref.Hash()}
-		if ref.Type() == plumbing.SymbolicReference {
-			a.sym = ref.Target().String()
-			target, err := storer.ResolveReference(r.storage, ref.Name())
-			if err != nil {
-				return nil // an unborn branch, or a link to nowhere: there is nothing to have
-			}
-			a.hash = target.Hash()
+		if ref.Name().IsTag() && ref.Type() == plumbing.HashReference && checkRefName(ref.Name().String()) == nil {
+			out = append(out, advertised{name: ref.Name().String(), hash: ref.Hash()})
 		}
-		out = append(out, a)
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("list refs: %w", err)
-	}
 	slices.SortFunc(out, func(x, y advertised) int { return strings.Compare(x.name, y.name) })
-	return out, nil
+	return out, err
 }
 
 // maxTagChain bounds tags of tags.
