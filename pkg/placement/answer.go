@@ -13,10 +13,11 @@ import (
 // is 0 is not among the chosen ones.
 func (a *attempt) answer() Decision {
 	q := a.query
-	kept := a.chosen[:0:0]
+	kept := make([]*candidate, 0, len(a.chosen))
+	known := map[reasonKey]string{}
 	for _, c := range a.chosen {
 		if q.Replicas != nil && *q.Replicas > 0 && c.share == 0 {
-			c.rejectedBy, c.reason = rejectedByShare, a.whyNoShare(c)
+			c.rejectedBy, c.reason = rejectedByShare, a.whyNoShare(c, known)
 			continue
 		}
 		kept = append(kept, c)
@@ -28,17 +29,30 @@ func (a *attempt) answer() Decision {
 	return d
 }
 
-func (a *attempt) whyNoShare(c *candidate) string {
+// whyNoShare says why a chosen cluster gets nothing. Texts are kept in known, since many clusters
+// share theirs.
+func (a *attempt) whyNoShare(c *candidate, known map[reasonKey]string) string {
 	q := a.query
 	switch {
-	case q.division.byCapacity() && c.full && c.own == 0:
-		return "takes no new replicas"
 	case q.division.byCapacity() && !c.known:
 		return "capacity unknown"
 	case q.division.byCapacity() && c.hold == 0:
 		return "no room for a replica"
 	case q.Indivisible:
 		return "the workload is not divided and goes to one other cluster"
+	}
+	k := reasonKey{tier: c.tier, part: c.part, total: c.total, kept: c.usable}
+	reason, ok := known[k]
+	if !ok {
+		reason = a.whyZero(c)
+		known[k] = reason
+	}
+	return reason
+}
+
+func (a *attempt) whyZero(c *candidate) string {
+	q := a.query
+	switch {
 	case !c.usable:
 		return fmt.Sprintf("given up: %d replicas are too few for minReplicas %d on every cluster", *q.Replicas, q.least)
 	case c.part > 0:
@@ -140,9 +154,10 @@ func (a *attempt) decision(kept []*candidate) Decision {
 		Clusters: make([]Assignment, len(kept)), Notes: a.notes,
 	}
 	numbers := make([]int64, 2*len(kept))
+	known := map[reasonKey][]string{}
 	for i, c := range kept {
 		to := &d.Clusters[i]
-		*to = Assignment{Name: c.Name, Score: c.score, Scores: c.scores, Reasons: a.reasons(c)}
+		*to = Assignment{Name: c.Name, Score: c.score, Scores: c.scores, Reasons: a.reasonsOnce(c, known)}
 		if to.Scores == nil {
 			to.Scores = map[string]int64{}
 		}
@@ -165,6 +180,27 @@ func (a *attempt) decision(kept []*candidate) Decision {
 	}
 	d.Rejected = a.rejected()
 	return d
+}
+
+// reasonKey is what the reasons of a cluster depend on. Many clusters share theirs.
+type reasonKey struct {
+	tier         int
+	part         int64
+	total        wide
+	placed, kept bool
+	full         bool
+	pinnedBy     string
+	until        time.Time
+}
+
+func (a *attempt) reasonsOnce(c *candidate, known map[reasonKey][]string) []string {
+	k := reasonKey{c.tier, c.part, c.total, c.placed, c.share == c.own, c.full, c.pinnedBy, c.until}
+	reasons, ok := known[k]
+	if !ok {
+		reasons = a.reasons(c)
+		known[k] = reasons
+	}
+	return reasons
 }
 
 // reasons say why a cluster is chosen and has its share.
@@ -280,7 +316,11 @@ func (a *attempt) remarkThin() {
 }
 
 func byName(members []*candidate) []*candidate {
+	order := func(x, y *candidate) int { return cmp.Compare(x.index, y.index) }
+	if slices.IsSortedFunc(members, order) {
+		return members
+	}
 	sorted := slices.Clone(members)
-	slices.SortFunc(sorted, func(x, y *candidate) int { return cmp.Compare(x.index, y.index) })
+	slices.SortFunc(sorted, order)
 	return sorted
 }

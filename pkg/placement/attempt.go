@@ -213,9 +213,12 @@ func (a *attempt) look(c *candidate) {
 }
 
 // order sorts the eligible clusters by preference: overflow tier, score and capacity descending,
-// name.
+// name. Only the selection and minReplicas look at it; without them the order by name will do.
 func (a *attempt) order() {
-	slices.SortStableFunc(a.eligible, func(x, y *candidate) int {
+	if len(a.query.constraints) == 0 && a.query.least == 0 {
+		return
+	}
+	slices.SortFunc(a.eligible, func(x, y *candidate) int {
 		return cmp.Or(
 			cmp.Compare(x.tier, y.tier),
 			cmp.Compare(y.score, x.score),

@@ -332,28 +332,42 @@ func (s *spread) take(picked []int) {
 			in[g] = true
 		}
 	}
+	reasons := make([]string, len(s.groups)+1) // by the group that is not chosen; the last: none is
 	for i, c := range s.eligible {
-		if _, ok := slices.BinarySearch(picked, i); !ok {
-			c.rejectedBy, c.reason = rejectedBySpread, s.whyNot(i, in, len(picked))
+		if _, ok := slices.BinarySearch(picked, i); ok {
+			continue
 		}
+		missing := s.missing(i, in)
+		if reasons[missing] == "" {
+			reasons[missing] = s.whyNot(missing, in, len(picked))
+		}
+		c.rejectedBy, c.reason = rejectedBySpread, reasons[missing]
 	}
 	if s.bounded {
 		s.notes = append(s.notes, Note{ID: "spread-search-bounded", Message: "not every choice of groups was tried; a better one may exist"})
 	}
 }
 
-func (s *spread) whyNot(i int, in []bool, picked int) string {
+// missing returns the first group of a cluster that is not chosen, len(s.groups) where all are.
+func (s *spread) missing(i int, in []bool) int {
 	for _, g := range s.of[i] {
 		if !in[g] {
-			f := &s.fields[s.groups[g].field]
-			var names []string
-			for j := f.first; j < f.first+f.present; j++ {
-				if in[j] {
-					names = append(names, s.groups[j].name)
-				}
-			}
-			return fmt.Sprintf("%s %s is not among the chosen ones (%s)", f.name, s.groups[g].name, strings.Join(names, ", "))
+			return g
 		}
+	}
+	return len(s.groups)
+}
+
+func (s *spread) whyNot(group int, in []bool, picked int) string {
+	if group < len(s.groups) {
+		f := &s.fields[s.groups[group].field]
+		var names []string
+		for j := f.first; j < f.first+f.present; j++ {
+			if in[j] {
+				names = append(names, s.groups[j].name)
+			}
+		}
+		return fmt.Sprintf("%s %s is not among the chosen ones (%s)", f.name, s.groups[group].name, strings.Join(names, ", "))
 	}
 	if picked >= s.most {
 		return fmt.Sprintf("cluster.maxGroups %d is reached without it", s.most)

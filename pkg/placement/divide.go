@@ -131,7 +131,7 @@ func (a *attempt) divideStatic() int64 {
 }
 
 func usable(members []*candidate) []*candidate {
-	var all []*candidate
+	all := make([]*candidate, 0, len(members))
 	for _, c := range members {
 		if c.usable {
 			all = append(all, c)
@@ -145,7 +145,7 @@ func (a *attempt) divideByCapacity() int64 {
 	rest := *a.query.Replicas
 	members := usable(a.chosen)
 	for tier := range a.group.tiers {
-		var inTier []*candidate
+		inTier := make([]*candidate, 0, len(members))
 		room := int64(0)
 		for _, c := range members {
 			if c.tier == tier {
@@ -248,7 +248,7 @@ func compareBool(a, b bool) int {
 // returns how many it added. Ties go to the lower name. Where n is too small for the least of all,
 // clusters are left out from the end.
 func (a *attempt) webster(members []*candidate, n int64, seatOf func(*candidate) seat) int64 {
-	var taking []*candidate
+	taking := make([]*candidate, 0, len(members))
 	least := int64(0)
 	for _, c := range members {
 		s := seatOf(c)
@@ -258,7 +258,7 @@ func (a *attempt) webster(members []*candidate, n int64, seatOf func(*candidate)
 		least += s.least
 		taking = append(taking, c)
 	}
-	slices.SortFunc(taking, func(x, y *candidate) int { return cmp.Compare(x.index, y.index) })
+	taking = byName(taking)
 	parties, total := make([]seat, len(taking)), wide{}
 	for i, c := range taking {
 		parties[i] = seatOf(c)

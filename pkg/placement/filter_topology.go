@@ -1,9 +1,6 @@
 package placement
 
-import (
-	"github.com/armada-sync/armada-sync/pkg/api/affinity"
-	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
-)
+import "github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 
 // spreadTopology rejects clusters on which the field or label that a spread constraint groups by is
 // not set: they would belong to no group.
@@ -44,6 +41,8 @@ func groupsOf(c *cluster, constraint *v1alpha1.SpreadConstraint) []string {
 		return []string{c.Name}
 	case v1alpha1.SpreadByZone:
 		return c.zones
+	case v1alpha1.SpreadByRegion:
+		return c.regions
 	}
-	return affinity.Field(c.Cluster, string(constraint.SpreadByField))
+	return c.providers
 }

@@ -42,8 +42,9 @@ type cluster struct {
 	index int
 	// taints are those with the effects NoSchedule and NoExecute.
 	taints []corev1.Taint
-	zones  []string
-	supply supply
+	// providers and regions have at most one item; they are lists like the zones.
+	providers, regions, zones []string
+	supply                    supply
 }
 
 // clusterSet is a set of indices of clusters.
@@ -80,7 +81,12 @@ func NewFleet(clusters []v1alpha1.Cluster, now time.Time, options Options) *Flee
 }
 
 func (f *Fleet) facts(c *v1alpha1.Cluster, index int) cluster {
-	facts := cluster{Cluster: c, index: index, zones: affinity.Field(c, string(v1alpha1.SpreadByZone))}
+	facts := cluster{
+		Cluster: c, index: index,
+		providers: affinity.Field(c, string(v1alpha1.SpreadByProvider)),
+		regions:   affinity.Field(c, string(v1alpha1.SpreadByRegion)),
+		zones:     affinity.Field(c, string(v1alpha1.SpreadByZone)),
+	}
 	for _, t := range c.Spec.Taints {
 		if t.Effect == corev1.TaintEffectNoSchedule || t.Effect == corev1.TaintEffectNoExecute {
 			t.Key = ownTaintKey(t.Key)

@@ -18,8 +18,15 @@ type Matcher struct {
 	excluded     map[string]bool
 	names        map[string]bool
 	sortedNames  []string
-	requirements []labels.Requirement
+	requirements []labelRequirement
 	fields       []fieldRequirement
+}
+
+// labelRequirement is one expression of a label selector with its values as explanations list them:
+// a fleet asks for the same list once per cluster.
+type labelRequirement struct {
+	labels.Requirement
+	values string
 }
 
 // fieldRequirement is one expression of a field selector.
@@ -46,7 +53,9 @@ func Compile(a *v1alpha1.ClusterAffinity) (Matcher, error) {
 	if err != nil {
 		return Matcher{}, err
 	}
-	m.requirements = requirements
+	for _, r := range requirements {
+		m.requirements = append(m.requirements, labelRequirement{r, list(slices.Sorted(slices.Values(r.ValuesUnsorted())))})
+	}
 	if a.FieldSelector == nil {
 		return m, nil
 	}
@@ -139,13 +148,13 @@ func (m Matcher) All() bool {
 	return len(m.excluded) == 0 && m.names == nil && len(m.requirements) == 0 && len(m.fields) == 0
 }
 
-func explainLabel(r *labels.Requirement, have map[string]string) string {
+func explainLabel(r *labelRequirement, have map[string]string) string {
 	value, present := have[r.Key()]
 	subject := r.Key() + "=" + value
 	if !present {
 		subject = "no label " + r.Key()
 	}
-	values := list(slices.Sorted(slices.Values(r.ValuesUnsorted())))
+	values := r.values
 	switch r.Operator() {
 	case selection.In, selection.Equals, selection.DoubleEquals:
 		if !present {
