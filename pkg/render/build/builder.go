@@ -107,7 +107,7 @@ func (b *Builder) Build(ctx context.Context, files fs.FS, o Options) (render.Tre
 	}
 	found, err := scan(files, o)
 	if err != nil {
-		return render.Tree{}, fmt.Errorf("path %q: %w", o.Path, err)
+		return render.Tree{}, err
 	}
 	previous := b.remembered(o.Source)
 	next := make(map[string]*unit, len(found.units))

@@ -19,8 +19,9 @@ import (
 
 // Bounds of one YAML file that kustomize reads. Aliases count as what they stand for.
 const (
-	maxNodes = 1_000_000
-	maxDepth = 256
+	maxNodes              = 200_000
+	maxDepth              = 256
+	maxKustomizationBytes = 512 << 10
 )
 
 // placedError is an error about a place other than the kustomization that the build started from.
@@ -66,6 +67,9 @@ func helmFields() []string {
 // checkKustomization refuses a kustomization that refers to something outside the repository, asks
 // for Helm, or is too large once its aliases are resolved.
 func checkKustomization(p string, data []byte) error {
+	if len(data) > maxKustomizationBytes {
+		return placed(p, 0, "the kustomization has %d bytes, more than %d", len(data), maxKustomizationBytes)
+	}
 	documents, err := nodes(p, data)
 	if err != nil {
 		return err
@@ -142,6 +146,19 @@ func nodes(p string, data []byte) ([]*yaml.Node, error) {
 	}
 }
 
+// estimate is about how many values a YAML file has, found without parsing it: parsing takes some
+// hundred bytes of memory for a value, and kustomize parses several times.
+func estimate(data []byte) int {
+	n := 0
+	for _, c := range data {
+		switch c {
+		case ',', '\n', '[', '{':
+			n++
+		}
+	}
+	return n
+}
+
 // measure counts the values of a document with aliases resolved, without resolving them.
 type measure struct {
 	sizes map[*yaml.Node]int
@@ -188,7 +205,7 @@ func checkScalars(p string, n *yaml.Node, isPath func(key string) bool, inline b
 			return walk(n.Alias, counts)
 		case yaml.ScalarNode:
 			if counts && isRemote(n.Value) {
-				return placed(p, n.Line, "%q is remote; only files of the repository are read", n.Value)
+				return placed(p, n.Line, "%q is remote; only files of the repository are read", withoutUser(n.Value))
 			}
 			if counts && inline {
 				return checkInline(p, n)
@@ -260,6 +277,11 @@ func isRemote(s string) bool {
 	return false
 }
 
+// withoutUser leaves out the user information of a URL, which may be a token.
+func withoutUser(s string) string {
+	return regexp.MustCompile(`//[^/]*@`).ReplaceAllLiteralString(s, "//")
+}
+
 // afterEquals returns the path of a file source "key=path".
 func afterEquals(s string) string {
 	_, after, _ := strings.Cut(s, "=")
@@ -296,6 +318,11 @@ type references struct {
 	folders   []string
 }
 
+// folderFields are the fields of a kustomization that may refer to the folder of another one.
+func folderFields() []string {
+	return []string{"resources", "bases", "components", "generators", "transformers", "validators"}
+}
+
 // readReferences reads the folders that a folder's kustomization refers to. What cannot be read has
 // none: the build says why.
 func readReferences(files fs.FS, dir string) references {
@@ -303,30 +330,40 @@ func readReferences(files fs.FS, dir string) references {
 	for _, name := range kustomizationNames() {
 		p := path.Join(dir, name)
 		info, err := lstat(files, p)
-		if err != nil || !info.Mode().IsRegular() || info.Size() > maxUnitBytes {
+		if err != nil || !info.Mode().IsRegular() || info.Size() > maxKustomizationBytes {
 			continue
 		}
 		data, err := fs.ReadFile(files, p)
 		if err != nil {
 			continue
 		}
-		if _, err := nodes(p, data); err != nil {
+		documents, err := nodes(p, data)
+		if err != nil {
 			continue
 		}
-		var k struct {
-			Kind       string   `yaml:"kind"`
-			Resources  []string `yaml:"resources"`
-			Bases      []string `yaml:"bases"`
-			Components []string `yaml:"components"`
+		for _, root := range documents {
+			r.read(files, dir, root)
 		}
-		// Fields of other types than these are kustomize's to complain about.
-		if err := yaml.Unmarshal(data, &k); err != nil {
+	}
+	return r
+}
+
+// read takes the references out of a document. kustomize takes the names of fields in any case.
+func (r *references) read(files fs.FS, dir string, root *yaml.Node) {
+	if root.Kind != yaml.MappingNode {
+		return
+	}
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		key, value := strings.ToLower(root.Content[i].Value), resolved(root.Content[i+1])
+		if key == "kind" {
+			r.component = r.component || value.Value == "Component"
+		}
+		if !slices.Contains(folderFields(), key) {
 			continue
 		}
-		r.component = r.component || k.Kind == "Component"
-		for _, to := range slices.Concat(k.Resources, k.Bases, k.Components) {
-			folder := path.Join(dir, to)
-			if isRemote(to) || !fs.ValidPath(folder) {
+		for _, item := range value.Content {
+			folder := path.Join(dir, resolved(item).Value)
+			if resolved(item).Value == "" || isRemote(resolved(item).Value) || !fs.ValidPath(folder) {
 				continue
 			}
 			if info, err := lstat(files, folder); err == nil && info.IsDir() {
@@ -334,5 +371,50 @@ func readReferences(files fs.FS, dir string) references {
 			}
 		}
 	}
-	return r
+}
+
+func resolved(n *yaml.Node) *yaml.Node {
+	for range maxDepth {
+		if n.Kind != yaml.AliasNode {
+			break
+		}
+		n = n.Alias
+	}
+	return n
+}
+
+// checkGraph refuses kustomizations that refer to each other in a circle, too deep, or so often that
+// together they are too many. kustomize itself would find out late: the time that it takes to report
+// a failure grows with the square of the depth, and a base that is referred to twice is built twice.
+func checkGraph(files fs.FS, dir string) error {
+	known := map[string]references{}
+	visits := 0
+	var trail []string
+	var visit func(dir string) error
+	visit = func(dir string) error {
+		if slices.Contains(trail, dir) {
+			return fmt.Errorf("kustomizations refer to each other in a circle: %s",
+				strings.Join(append(trail[slices.Index(trail, dir):], dir), " → "))
+		}
+		if len(trail) >= maxNesting {
+			return fmt.Errorf("kustomizations are nested more than %d levels deep", maxNesting)
+		}
+		if visits++; visits > maxKustomizations {
+			return fmt.Errorf("more than %d kustomizations, counting those that are referred to several times", maxKustomizations)
+		}
+		r, ok := known[dir]
+		if !ok {
+			r = readReferences(files, dir)
+			known[dir] = r
+		}
+		trail = append(trail, dir)
+		defer func() { trail = trail[:len(trail)-1] }()
+		for _, to := range r.folders {
+			if err := visit(to); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return visit(dir)
 }

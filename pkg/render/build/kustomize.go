@@ -39,6 +39,9 @@ func (u *unit) kustomize(files fs.FS, o Options) {
 		tree.Exists("/" + path.Join(u.path, name))
 	}
 	if err == nil {
+		err = checkGraph(files, u.path)
+	}
+	if err == nil {
 		err = u.run(tree, o)
 	}
 	if err == nil {
@@ -75,14 +78,14 @@ func (u *unit) run(tree *treeFS, o Options) error {
 	}
 	places := map[string][]v1alpha1.Document{}
 	for _, r := range result {
-		written, at := u.origin(tree, r, places)
+		source, at := u.origin(tree, r, places)
 		d, err := document(r, at)
 		if err != nil {
 			return err
 		}
-		if v1alpha1.IsOurs(d.APIVersion, d.Kind) && reflect.DeepEqual(d.Content, written.Content) {
+		if v1alpha1.IsOurs(d.APIVersion, d.Kind) && reflect.DeepEqual(d.Content, source.Content) {
 			// What stands in the file as it is keeps the lines of its fields.
-			d = written
+			d = source
 		}
 		u.take(d, render.Origin{Kind: render.OriginKustomization, Source: d.Position.String()}, o)
 	}
@@ -91,9 +94,8 @@ func (u *unit) run(tree *treeFS, o Options) error {
 
 // built is an object with what kustomize noted about where it is from.
 type built struct {
-	json   []byte
-	origin *resource.Origin
-	// name and kind are those that the object had in the file.
+	json       []byte
+	origin     *resource.Origin
 	kind, name string
 }
 
@@ -126,7 +128,7 @@ func collect(resources resmap.ResMap) ([]built, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the origin of %s: %w", r.CurId(), err)
 		}
-		list = append(list, built{origin: origin, kind: r.OrgId().Kind, name: r.OrgId().Name})
+		list = append(list, built{origin: origin, kind: r.GetKind(), name: r.GetName()})
 	}
 	if err := resources.RemoveOriginAnnotations(); err != nil {
 		return nil, err
@@ -171,13 +173,26 @@ func (u *unit) origin(tree *treeFS, b built, places map[string][]v1alpha1.Docume
 		}
 		places[file] = documents
 	}
+	d, ok := written(documents, b)
+	if !ok {
+		return none, v1alpha1.Position{File: file}
+	}
+	return d, d.Position
+}
+
+// written finds the document that an object was built from. Its name may have got a prefix and a
+// suffix since: the longest name that the object's name contains is the one.
+func written(documents []v1alpha1.Document, b built) (v1alpha1.Document, bool) {
+	var best v1alpha1.Document
+	length := 0
 	for _, d := range documents {
 		metadata, _ := d.Content["metadata"].(map[string]any)
-		if d.Kind == b.kind && metadata["name"] == b.name {
-			return d, d.Position
+		name, _ := metadata["name"].(string)
+		if d.Kind == b.kind && len(name) > length && strings.Contains(b.name, name) {
+			best, length = d, len(name)
 		}
 	}
-	return none, v1alpha1.Position{File: file}
+	return best, length > 0
 }
 
 // position looks in the kustomization for the line that an error quotes.
@@ -190,6 +205,9 @@ func position(files fs.FS, top string, err error) v1alpha1.Position {
 	text := err.Error()
 	data, readError := fs.ReadFile(files, top)
 	if readError != nil {
+		return at
+	}
+	if len(data) > maxKustomizationBytes {
 		return at
 	}
 	documents, nodesError := nodes(top, data)
@@ -227,12 +245,31 @@ func readReferenceLines(root []*yaml.Node) []line {
 	return lines
 }
 
-// quotations are the places where kustomize's errors quote content, which may be that of a Secret.
-func quotations() []*regexp.Regexp {
+// quotation is a place where kustomize's errors quote content, which may be that of a Secret, or
+// print addresses, which differ from run to run; with is said instead.
+type quotation struct {
+	pattern *regexp.Regexp
+	with    string
+}
+
+func quotations() []quotation {
+	return []quotation{
+		{regexp.MustCompile("(?s)`[^`]*`?"), "[…]"},
+		{regexp.MustCompile(`(?s)patch from \[.*`), "patch"},
+		{regexp.MustCompile(`(?s)literal source.*`), "a literal is not of the form key=value"},
+		{regexp.MustCompile(`&\{0x[^}]*\}`), "[…]"},
+	}
+}
+
+// causes are the parts of kustomize's errors that say what is wrong; what it wraps around them says
+// through which kustomizations it came there, several times over.
+func causes() []*regexp.Regexp {
 	return []*regexp.Regexp{
-		regexp.MustCompile("(?s)`[^`]*`?"),
-		regexp.MustCompile(`(?s)patch from \[.*`),
-		regexp.MustCompile(`(?s)literal source .*?, expected`),
+		regexp.MustCompile(`cycle detected: [^:]*'`),
+		regexp.MustCompile(`security; file '[^']*' is not in or below '[^']*'`),
+		regexp.MustCompile(`external plugins disabled; [^:]*`),
+		regexp.MustCompile(`"[^"]*" is not in the repository`),
+		regexp.MustCompile(`new root '[^']*' cannot be absolute`),
 	}
 }
 
@@ -240,14 +277,15 @@ func quotations() []*regexp.Regexp {
 func oneLine(err error) string {
 	text := err.Error()
 	for _, q := range quotations() {
-		text = q.ReplaceAllStringFunc(text, func(found string) string {
-			if rest, ok := strings.CutPrefix(found, "literal source "); ok {
-				return "literal source […]" + rest[strings.LastIndex(rest, ","):]
-			}
-			return "[…]"
-		})
+		text = q.pattern.ReplaceAllLiteralString(text, q.with)
 	}
 	text = strings.Join(strings.Fields(text), " ")
+	for _, cause := range causes() {
+		if found := cause.FindString(text); found != "" {
+			text = found
+			break
+		}
+	}
 	if len(text) > maxMessage {
 		text = strings.ToValidUTF8(text[:maxMessage], "") + "…"
 	}

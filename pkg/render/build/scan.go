@@ -1,6 +1,7 @@
 package build
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -46,15 +47,17 @@ func (s *scanned) refuse(name, format string, args ...any) {
 // scan finds the units below the path.
 func scan(files fs.FS, o Options) (*scanned, error) {
 	info, err := lstat(files, o.Path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.IsDir() {
-		return nil, fmt.Errorf("it is no folder")
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("path %q is not in the repository", o.Path)
+	case err != nil:
+		return nil, fmt.Errorf("path %q: %s", o.Path, reason(err))
+	case !info.IsDir():
+		return nil, fmt.Errorf("path %q is no folder", o.Path)
 	}
 	s := &scanned{}
 	if err := s.folder(files, o.Path, o); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("path %q: %s", o.Path, reason(err))
 	}
 	s.dropReferenced(files)
 	return s, nil
@@ -82,7 +85,7 @@ func (s *scanned) folder(files fs.FS, dir string, o Options) error {
 		}
 		if e.IsDir() {
 			if err := s.folder(files, name, o); err != nil {
-				s.refuse(name, "the folder cannot be read: %v", err)
+				s.refuse(name, "the folder cannot be read: %s", reason(err))
 			}
 			continue
 		}
@@ -138,7 +141,7 @@ func (s *scanned) dropReferenced(files fs.FS) {
 	component := map[string]bool{}
 	var visit func(dir string)
 	visit = func(dir string) {
-		if _, ok := references[dir]; ok || len(references) > maxKustomizations {
+		if _, ok := references[dir]; ok {
 			return
 		}
 		references[dir] = nil
@@ -183,7 +186,7 @@ func (s *scanned) dropReferenced(files fs.FS) {
 		}
 	}
 	s.units = slices.DeleteFunc(s.units, func(u candidate) bool {
-		return u.kind == kustomization && (covered[u.path] || component[u.path])
+		return u.kind == kustomization && (covered[u.path] && referenced[u.path] || component[u.path])
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 // Bounds of one kustomization with everything that it refers to.
 const (
 	maxKustomizations = 1000
+	maxNesting        = 32
 	maxUnitFiles      = 20_000
 	maxUnitBytes      = 8 << 20
 )
@@ -34,8 +35,8 @@ type treeFS struct {
 	// fails, so that its own error may speak of something else.
 	refused error
 
-	kustomizations, reads int
-	bytes                 int64
+	kustomizations, reads, values int
+	bytes                         int64
 }
 
 var _ filesys.FileSystem = (*treeFS)(nil)
@@ -121,6 +122,13 @@ func (t *treeFS) ReadFile(name string) ([]byte, error) {
 	data, err := fs.ReadFile(t.files, p)
 	if err != nil {
 		return nil, fmt.Errorf("%q cannot be read: %s", p, reason(err))
+	}
+	// What is no YAML becomes a text in a ConfigMap and is one value.
+	if slices.Contains(manifestExtensions(), path.Ext(p)) {
+		t.values += estimate(data)
+	}
+	if t.values > maxNodes {
+		return nil, t.refuse(placed(p, 0, "%w: the files of the kustomization have more than about %d values together", errTooLarge, maxNodes))
 	}
 	if data, err = t.check(p, data); err != nil {
 		return nil, t.refuse(err)
