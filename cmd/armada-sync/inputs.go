@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -73,7 +74,10 @@ func (in *inputs) open(snap plan.Snapshot) ([]repository, error) {
 				return nil, fmt.Errorf("two repositories are named %q: name them with --repo NAME=DIR", name)
 			}
 		}
-		opened, err := source.Open(place, source.Options{AllowFile: true, AllowLoopback: true})
+		opened, err := source.Open(place, source.Options{
+			AllowFile: true, AllowLoopback: true, Proxy: http.ProxyFromEnvironment, KnownHostsFiles: knownHostsFiles(),
+			SSHAgentSocket: os.Getenv("SSH_AUTH_SOCK"),
+		})
 		if err != nil {
 			return nil, fmt.Errorf("repository %q: %w", place, err)
 		}

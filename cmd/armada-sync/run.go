@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 
@@ -206,7 +207,7 @@ func opener(base, cache string) engine.Opener {
 			CacheDir:  filepath.Join(cache, filepath.FromSlash(engine.SourceID(s))),
 			AllowFile: true, AllowLoopback: true,
 			ResolveTimeout: timeout, FetchTimeout: timeout,
-			KnownHostsFiles: knownHostsFiles(),
+			KnownHostsFiles: knownHostsFiles(), Proxy: http.ProxyFromEnvironment,
 		})
 	}
 }
