@@ -2,7 +2,9 @@ package apply
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 )
 
 // checkers is how many objects of one member are looked at by name at the same time.
@@ -179,28 +183,27 @@ func (m *Member) compare(o *observed) {
 	m.state.compared(o, Differences(manifest.Object, o.object.Object, o.owned))
 }
 
-// compareAll compares one object after the other, so that each is compared once in an interval.
+// compareSteps is in how many steps the objects of a member are compared in one interval.
+const compareSteps = 288
+
+// compareAll compares some objects at each step, so that each is compared about once in an interval.
 func (m *Member) compareAll(ctx context.Context) {
-	for ctx.Err() == nil {
+	step := max(m.opts.FullCompareInterval/compareSteps, time.Second)
+	var round []v1alpha1.ObjectKey
+	due := 0.0
+	for sleep(ctx, step) == nil {
 		objects := m.state.all()
-		pause := m.opts.FullCompareInterval / time.Duration(max(1, len(objects)))
-		timer := time.NewTimer(max(pause, time.Second))
-		for key := range objects {
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				timer.Stop()
-				return
+		due += float64(len(objects)) * step.Seconds() / m.opts.FullCompareInterval.Seconds()
+		for ; due >= 1; due-- {
+			if len(round) == 0 {
+				round = slices.Collect(maps.Keys(objects))
 			}
+			if len(round) == 0 {
+				break
+			}
+			key := round[0]
+			round = round[1:]
 			m.checks.add(check{kind: gkOfKey(key), name: nameOf(key), compare: true})
-			timer.Reset(max(pause, time.Second))
 		}
-		if len(objects) == 0 {
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-			}
-		}
-		timer.Stop()
 	}
 }

@@ -152,10 +152,26 @@ func statusError(r call, resp *http.Response, body []byte) error {
 		}
 		return &apierrors.StatusError{ErrStatus: status}
 	}
-	// Not an API server's words: a proxy's, or a cut answer.
-	message := strings.TrimSpace(string(body))
+	// Not an API object: the checks of /readyz, a proxy's words, or a cut answer.
+	message := failingChecks(strings.TrimSpace(string(body)))
 	if len(message) > 200 {
 		message = message[:200]
 	}
 	return apierrors.NewGenericServerResponse(resp.StatusCode, r.method, schema.GroupResource{}, "", message, retryAfter, true)
+}
+
+// failingChecks leaves of an answer of /readyz the names of the checks that fail; any other text stays as
+// it is. An API server lists some forty checks, of which one or two say what is wrong.
+func failingChecks(text string) string {
+	var failing []string
+	for line := range strings.Lines(text) {
+		if name, ok := strings.CutPrefix(line, "[-]"); ok {
+			name, _, _ = strings.Cut(name, " ")
+			failing = append(failing, strings.TrimSpace(name))
+		}
+	}
+	if len(failing) == 0 {
+		return text
+	}
+	return "failing checks: " + strings.Join(failing, ", ")
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -47,9 +48,9 @@ type run struct {
 	// finished has the results so far by object, settled fires with each of them.
 	finished map[v1alpha1.ObjectKey]*ObjectResult
 	settled  signal
-	// namespaces are those that this run created or is creating.
-	namespaces map[string]*sync.Mutex
-	created    map[string]bool
+	// namespaces joins those who need the same missing namespace; created are those that are there now.
+	namespaces singleflight.Group
+	created    sync.Map
 }
 
 // Execute carries the plan out as far as possible and says what came of each operation. The error is
@@ -61,8 +62,12 @@ type run struct {
 // healthy), the others go on. The wait ends with Options.WaitTimeout, and at once when something on
 // the member changed that calls for another plan; the operation is skipped then with ClassWait.
 func (m *Member) Execute(ctx context.Context, p plan.ClusterPlan) (Result, error) {
-	m.executing.Lock()
-	defer m.executing.Unlock()
+	select {
+	case m.executing <- struct{}{}:
+		defer func() { <-m.executing }()
+	case <-ctx.Done():
+		return Result{Cluster: m.opts.Name, Stopped: true}, fmt.Errorf("cluster %q: another plan is being carried out: %w", m.opts.Name, ctx.Err())
+	}
 	if err := m.executable(ctx, p); err != nil {
 		return Result{Cluster: m.opts.Name}, err
 	}
@@ -72,7 +77,6 @@ func (m *Member) Execute(ctx context.Context, p plan.ClusterPlan) (Result, error
 		m: m, plan: p, stop: ctx, requests: requests, interrupted: m.state.foreign.next(),
 		deadline: time.Now().Add(m.opts.WaitTimeout), results: make([]ObjectResult, len(p.Operations)),
 		secrets: newRedactor(p.Operations), finished: map[v1alpha1.ObjectKey]*ObjectResult{},
-		namespaces: map[string]*sync.Mutex{}, created: map[string]bool{},
 	}
 	// 1. What needs no request. 2. ApplySets list old and new kinds. 3. Writes by wave and rank.
 	// 4. Removals. 5. ApplySets list what is left.

@@ -34,8 +34,12 @@ func newLimiter(maximum int) *limiter {
 	return &limiter{max: float64(maximum), limit: float64(maximum)}
 }
 
-// acquire waits for a turn; whoever got one calls release.
+// acquire waits for a turn; whoever got one calls release. There are no turns once ctx is done, also
+// where there is room.
 func (l *limiter) acquire(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	l.mu.Lock()
 	if len(l.waiting) == 0 && l.mayStart() {
 		l.inFlight++

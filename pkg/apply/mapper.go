@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sync/singleflight"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
@@ -55,8 +56,8 @@ type mapper struct {
 	// changed is called without the lock when the served kinds did.
 	changed func()
 
-	// refreshing makes refreshes wait for one another.
-	refreshing sync.Mutex
+	// refreshing joins those who want a refresh at the same time.
+	refreshing singleflight.Group
 
 	mu       sync.RWMutex
 	loaded   bool
@@ -102,8 +103,11 @@ func (m *mapper) lookup(gk schema.GroupKind, version string) (resource, error) {
 
 // refresh asks the cluster for its kinds.
 func (m *mapper) refresh(ctx context.Context) error {
-	m.refreshing.Lock()
-	defer m.refreshing.Unlock()
+	_, err, _ := m.refreshing.Do("", func() (any, error) { return nil, m.discover(ctx) })
+	return err
+}
+
+func (m *mapper) discover(ctx context.Context) error {
 	groups, lists, err := m.discovery.ServerGroupsAndResourcesWithContext(ctx)
 	failures, partial := discovery.GroupDiscoveryFailedErrorGroups(err)
 	if err != nil && !partial {

@@ -47,8 +47,8 @@ type Member struct {
 	capacity *capacity
 	desired  atomic.Pointer[Desired]
 
-	// executing makes one Execute run at a time.
-	executing sync.Mutex
+	// executing has room for one Execute.
+	executing chan struct{}
 
 	// wake ends pauses between attempts to reach the cluster, relist has everything listed anew,
 	// served fires when the cluster serves other kinds, wanted when there are more to watch.
@@ -73,7 +73,7 @@ func New(opts Options) (*Member, error) {
 	}
 	m := &Member{
 		opts: opts, parents: newParents(), checks: newChecks(), capacity: &capacity{},
-		notifications: make(chan struct{}, 1), discoveries: make(chan struct{}, 1),
+		executing: make(chan struct{}, 1), notifications: make(chan struct{}, 1), discoveries: make(chan struct{}, 1),
 		watching: map[schema.GroupKind]bool{}, problems: map[string]string{},
 	}
 	m.state = newState(func(gk schema.GroupKind) bool { return opts.HealthRules[gk] != nil }, m.changed)

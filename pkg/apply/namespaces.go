@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -32,19 +31,12 @@ func (r *run) namespaceFor(name string) error {
 // ensureNamespace creates a namespace that Git does not declare: without our label, since it is not
 // ours to prune. Whoever needs it at the same time waits for the one that creates it.
 func (m *Member) ensureNamespace(ctx context.Context, r *run, name string) error {
-	r.mu.Lock()
-	lock := r.namespaces[name]
-	if lock == nil {
-		lock = &sync.Mutex{}
-		r.namespaces[name] = lock
-	}
-	r.mu.Unlock()
-	lock.Lock()
-	defer lock.Unlock()
-	r.mu.Lock()
-	done := r.created[name]
-	r.mu.Unlock()
-	if done {
+	_, err, _ := r.namespaces.Do(name, func() (any, error) { return nil, m.createNamespace(ctx, r, name) })
+	return err
+}
+
+func (m *Member) createNamespace(ctx context.Context, r *run, name string) error {
+	if _, done := r.created.Load(name); done {
 		return nil
 	}
 	body, err := marshalPlain(map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name}})
@@ -58,9 +50,7 @@ func (m *Member) ensureNamespace(ctx context.Context, r *run, name string) error
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("create namespace %q: %w", name, err)
 	}
-	r.mu.Lock()
-	r.created[name] = true
-	r.mu.Unlock()
+	r.created.Store(name, true)
 	return nil
 }
 
