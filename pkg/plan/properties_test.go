@@ -37,13 +37,25 @@ func drawWorld(t *rapid.T) world {
 			name, rapid.SampledFrom([]string{"gold", "silver"}).Draw(t, "tier"), name[:2])
 	}
 	w.files = append(w.files, txtar.File{Name: "fleet.yaml", Data: []byte(fleet.String())})
-	for _, side := range []string{"base", "head"} {
-		for _, source := range []string{"a", "b"} {
-			w.files = append(w.files, txtar.File{Name: side + "/" + source + "/objects.yaml", Data: drawObjects(t)})
-			w.files = append(w.files, txtar.File{Name: side + "/" + source + "/policies.yaml", Data: drawPolicies(t, source)})
+	for _, source := range []string{"a", "b"} {
+		objects, policies := drawObjects(t), drawPolicies(t, source)
+		w.add("base", source, objects, drawAffinities(t, policies))
+		// Most changes leave most of a repository as it is.
+		if rapid.IntRange(0, 2).Draw(t, "new objects") == 0 {
+			objects = drawObjects(t)
 		}
+		if rapid.IntRange(0, 2).Draw(t, "new policies") == 0 {
+			policies = drawPolicies(t, source)
+		}
+		w.add("head", source, objects, drawAffinities(t, policies))
 	}
 	return w
+}
+
+func (w *world) add(side, source string, objects []byte, policies string) {
+	w.files = append(w.files,
+		txtar.File{Name: side + "/" + source + "/objects.yaml", Data: objects},
+		txtar.File{Name: side + "/" + source + "/policies.yaml", Data: []byte(policies)})
 }
 
 func drawObjects(t *rapid.T) []byte {
@@ -79,6 +91,14 @@ spec:
 	return []byte(strings.Join(docs, "---\n"))
 }
 
+// drawAffinities replaces the word AFFINITY.
+func drawAffinities(t *rapid.T, policies string) string {
+	for strings.Contains(policies, "AFFINITY") {
+		policies = strings.Replace(policies, "AFFINITY", drawAffinity(t), 1)
+	}
+	return policies
+}
+
 func drawAffinity(t *rapid.T) string {
 	return rapid.SampledFrom([]string{
 		"{}", "{labelSelector: {matchLabels: {tier: gold}}}", "{clusterNames: [eu-1]}", "{exclude: [us-1]}",
@@ -86,7 +106,8 @@ func drawAffinity(t *rapid.T) string {
 	}).Draw(t, "affinity")
 }
 
-func drawPolicies(t *rapid.T, source string) []byte {
+// drawPolicies leaves the affinities open.
+func drawPolicies(t *rapid.T, source string) string {
 	var docs []string
 	for i := range rapid.IntRange(0, 3).Draw(t, "policies") {
 		selector := rapid.SampledFrom([]string{
@@ -100,7 +121,7 @@ func drawPolicies(t *rapid.T, source string) []byte {
 			metadata, kind = fmt.Sprintf("{name: %s-%d}", source, i), "ClusterPropagationPolicy"
 		}
 		docs = append(docs, fmt.Sprintf("apiVersion: armada-sync.io/v1alpha1\nkind: %s\nmetadata: %s\nspec:\n  resourceSelectors:\n  - %s\n%s  placement:\n    clusterAffinity: %s\n%s",
-			kind, metadata, selector, extra, drawAffinity(t), division))
+			kind, metadata, selector, extra, "AFFINITY", division))
 	}
 	for i := range rapid.IntRange(0, 2).Draw(t, "overrides") {
 		overrider := rapid.SampledFrom([]string{
@@ -110,9 +131,9 @@ func drawPolicies(t *rapid.T, source string) []byte {
 			"plaintext: [{operator: replace, path: /spec/replicas, value: 7, ifMissing: skip}]",
 		}).Draw(t, "overrider")
 		docs = append(docs, fmt.Sprintf("apiVersion: armada-sync.io/v1alpha1\nkind: OverridePolicy\nmetadata: {name: %s-%d, namespace: one}\nspec:\n  overrideRules:\n  - targetCluster: %s\n    overriders:\n      %s\n",
-			source, i, drawAffinity(t), overrider))
+			source, i, "AFFINITY", overrider))
 	}
-	return []byte(strings.Join(docs, "---\n"))
+	return strings.Join(docs, "---\n")
 }
 
 // read gives the world as a plan sees it, with the base applied.
@@ -242,6 +263,7 @@ func TestPruneIsProven(t *testing.T) {
 func TestAHealthyCopyStays(t *testing.T) {
 	check(t, func(t *rapid.T, w world) {
 		_, head, snap := w.read(t)
+		sicken(t, snap)
 		for range 3 {
 			p := plan.Compute(head, snap)
 			inGit := map[v1alpha1.ObjectKey]bool{}
