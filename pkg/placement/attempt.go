@@ -45,8 +45,9 @@ type candidate struct {
 	// is false where it does not say.
 	capacity, more int64
 	known          bool
-	// hold is how many replicas it can have in this decision.
-	hold int64
+	// offer is how many replicas it has room for in this decision, hold how many of them it can have
+	// under the policy's bounds.
+	offer, hold int64
 	// usable clusters can have a share that keeps the policy's bounds.
 	usable bool
 	weight int64
@@ -183,24 +184,25 @@ func (a *attempt) measure() {
 	}
 	for _, c := range a.eligible {
 		a.look(c)
-		c.hold = unlimited
+		c.offer = unlimited
 		switch {
 		case !q.division.byCapacity() && !c.known:
 		case !q.division.byCapacity():
-			c.hold = c.capacity
+			c.offer = c.capacity
 		case q.fresh && c.full:
-			c.hold = min(c.capacity, c.own)
+			c.offer = min(c.capacity, c.own)
 		case q.fresh:
-			c.hold = c.capacity
+			c.offer = c.capacity
 		case c.full:
-			c.more, c.hold = 0, c.own
+			c.more, c.offer = 0, c.own
 		default:
-			c.hold = addAmounts(c.own, c.more)
+			c.offer = addAmounts(c.own, c.more)
 		}
-		if q.division != duplicated {
+		c.hold = c.offer
+		if q.division != duplicated && !q.Indivisible {
 			c.hold = min(c.hold, q.most)
 		}
-		if q.division.byCapacity() && c.hold < q.least {
+		if q.division.byCapacity() && !q.Indivisible && c.hold < q.least {
 			c.hold = 0
 		}
 		c.usable = !q.division.byCapacity() || c.hold > 0

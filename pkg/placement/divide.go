@@ -186,8 +186,7 @@ func (a *attempt) divideTier(members []*candidate, n int64) int64 {
 		return n
 	}
 	placed := assigned + a.divideBy(members, n-assigned, func(c *candidate) seat {
-		more := min(c.more, q.most-c.own)
-		return seat{weight: more, least: subAmounts(q.least, c.own), most: more}
+		return seat{weight: c.more, least: subAmounts(q.least, c.own), most: min(c.more, q.most-c.own)}
 	})
 	if placed < n && q.least > 0 {
 		for _, c := range members {
@@ -201,7 +200,7 @@ func (a *attempt) divideTier(members []*candidate, n int64) int64 {
 // divideAnew divides n replicas by capacity.
 func (a *attempt) divideAnew(members []*candidate, n int64) int64 {
 	return a.divideBy(members, n, func(c *candidate) seat {
-		return seat{weight: c.hold, least: a.query.least, most: c.hold}
+		return seat{weight: c.offer, least: a.query.least, most: c.hold}
 	})
 }
 

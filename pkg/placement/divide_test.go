@@ -131,6 +131,29 @@ func TestDivisionIsSeatBySeat(t *testing.T) {
 	})
 }
 
+// TestBoundsFailOnlyWhereTheyMust: equal weights over n clusters, of which as many are given up as
+// minReplicas demands.
+func TestBoundsFailOnlyWhereTheyMust(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		clusters := make([]v1alpha1.Cluster, rapid.IntRange(1, 6).Draw(t, "clusters"))
+		for i := range clusters {
+			clusters[i].Name = string(rune('a' + i))
+		}
+		n, least := rapid.Int64Range(1, 30).Draw(t, "n"), rapid.Int64Range(0, 5).Draw(t, "least")
+		most := max(least, 1) + rapid.Int64Range(0, 5).Draw(t, "more")
+		r := Request{Replicas: &n, Strategy: &v1alpha1.PlacementStrategy{ReplicaScheduling: divided(v1alpha1.Weighted, false)}}
+		r.Strategy.ReplicaScheduling.MinReplicas, r.Strategy.ReplicaScheduling.MaxReplicas = &least, &most
+		d := Schedule([]Request{r}, NewFleet(clusters, propertyTime, Options{}))[0]
+		used := int64(len(clusters))
+		for least > 0 && used*least > n {
+			used--
+		}
+		if possible := used > 0 && n <= used*most; possible != (d.Error == "") {
+			t.Fatalf("%d replicas over %d clusters, from %d to %d each: %q", n, len(clusters), least, most, d.Error)
+		}
+	})
+}
+
 func TestCompletions(t *testing.T) {
 	cases := []struct {
 		reason      string

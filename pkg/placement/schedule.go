@@ -33,9 +33,18 @@ func Schedule(requests []Request, fleet *Fleet) []Decision {
 			a.Workload.Compare(b.Workload),
 		)
 	})
-	decisions := make([]Decision, 0, len(requests))
-	for _, q := range queries {
-		decisions = append(decisions, s.decide(q))
+	decisions := make([]Decision, len(queries))
+	for i, q := range queries {
+		decisions[i] = s.decide(q)
+	}
+	// What an earlier one found no room for may fit in the room that a later one gave up.
+	for released := s.released; released; released = s.released {
+		s.released = false
+		for i, q := range queries {
+			if decisions[i].Error != "" && q.err == nil {
+				decisions[i] = s.decide(q)
+			}
+		}
 	}
 	slices.SortStableFunc(decisions, func(a, b Decision) int { return a.Workload.Compare(b.Workload) })
 	return decisions
@@ -49,6 +58,8 @@ type scheduler struct {
 	filters    []filter
 	// rejections orders the names of filters and later rejections.
 	rejections map[string]int
+	// released tells that a workload has given up room, or a cluster, that it had.
+	released bool
 	// candidates is the memory of one attempt, used again by the next.
 	candidates []candidate
 	eligible   []*candidate
@@ -206,11 +217,16 @@ func (s *scheduler) eachPrevious(q *query, delta int, charge func(int, *demand, 
 }
 
 func (s *scheduler) book(q *query, d *Decision) {
+	kept := 0
 	for i := range d.Clusters {
 		c := s.fleet.byName[d.Clusters[i].Name]
+		if share := d.Clusters[i].Replicas; q.placed(c) && (share == nil || *share >= q.previous[c]) {
+			kept++
+		}
 		if share := d.Clusters[i].Replicas; share != nil {
 			s.ledger.charge(c, &q.demand, s.fleet.bill(c, *share, q.previous[c]))
 		}
 		s.neighbours.book(q, c, 1)
 	}
+	s.released = s.released || kept < len(q.previous)
 }

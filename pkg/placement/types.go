@@ -40,7 +40,8 @@ type Previous struct {
 	AffinityGroup string
 	// Evicting names clusters that the workload is being moved away from.
 	Evicting []string
-	// RebalanceAt asks for fresh scheduling once the fleet's time has reached it.
+	// RebalanceAt asks for fresh scheduling once the fleet's time has reached it. Who records the
+	// decision that follows drops it, else every decision is made afresh.
 	RebalanceAt *time.Time
 	// FailbackSince is since when an earlier affinity group has been able to hold the workload, as
 	// Decision.Failback told; nil: not known to.
