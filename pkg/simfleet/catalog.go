@@ -63,7 +63,7 @@ type served struct {
 	registry   *registry
 	// handlers are keyed by the verb of the request, with "/subresource" where
 	// there is one.
-	handlers map[string]http.HandlerFunc
+	handlers map[string]endpoint
 	// managers and updates are the field managers and, for subresources, the
 	// strategies of the endpoints, for what the cluster does by itself.
 	managers map[string]*managedfields.FieldManager
@@ -153,7 +153,7 @@ func (c *catalog) serve(k *kind) (*served, error) {
 	}
 	sv := &served{
 		gvk: k.gvk, plural: k.plural, singular: k.singular, short: k.short, categories: k.categories,
-		registry: reg, handlers: map[string]http.HandlerFunc{},
+		registry: reg, handlers: map[string]endpoint{},
 		managers: map[string]*managedfields.FieldManager{"": scope.FieldManager}, updates: map[string]rest.RESTUpdateStrategy{},
 	}
 	sv.addMain(scope, patchTypes(true))
@@ -175,26 +175,30 @@ func (c *catalog) serve(k *kind) (*served, error) {
 	return sv, nil
 }
 
+// endpoint makes the handler of one request. The API server's handlers wrap their
+// admission plug-in each time they run, in place, so each runs once only.
+type endpoint func() http.HandlerFunc
+
 // addMain adds the handlers of the kind itself.
 func (sv *served) addMain(scope *handlers.RequestScope, patches []string) {
 	reg, admit := sv.registry, namespaceLifecycle{}
-	list := handlers.ListResource(reg, reg, scope, false, minWatch)
-	sv.handlers["get"] = handlers.GetResource(reg, scope)
+	list := func() http.HandlerFunc { return handlers.ListResource(reg, reg, scope, false, minWatch) }
+	sv.handlers["get"] = func() http.HandlerFunc { return handlers.GetResource(reg, scope) }
 	sv.handlers["list"] = list
 	sv.handlers["watch"] = list
-	sv.handlers["create"] = handlers.CreateResource(reg, scope, admit)
-	sv.handlers["update"] = handlers.UpdateResource(reg, scope, admit)
-	sv.handlers["patch"] = handlers.PatchResource(reg, scope, admit, patches)
-	sv.handlers["delete"] = handlers.DeleteResource(reg, true, scope, admit)
-	sv.handlers["deletecollection"] = handlers.DeleteCollection(reg, true, scope, admit)
+	sv.handlers["create"] = func() http.HandlerFunc { return handlers.CreateResource(reg, scope, admit) }
+	sv.handlers["update"] = func() http.HandlerFunc { return handlers.UpdateResource(reg, scope, admit) }
+	sv.handlers["patch"] = func() http.HandlerFunc { return handlers.PatchResource(reg, scope, admit, patches) }
+	sv.handlers["delete"] = func() http.HandlerFunc { return handlers.DeleteResource(reg, true, scope, admit) }
+	sv.handlers["deletecollection"] = func() http.HandlerFunc { return handlers.DeleteCollection(reg, true, scope, admit) }
 }
 
 // addSub adds the handlers of a subresource that is read and updated.
 func (sv *served) addSub(name string, gvk schema.GroupVersionKind, patcher rest.Patcher, scope *handlers.RequestScope, patches []string) {
 	admit := namespaceLifecycle{}
-	sv.handlers["get/"+name] = handlers.GetResource(patcher, scope)
-	sv.handlers["update/"+name] = handlers.UpdateResource(patcher, scope, admit)
-	sv.handlers["patch/"+name] = handlers.PatchResource(patcher, scope, admit, patches)
+	sv.handlers["get/"+name] = func() http.HandlerFunc { return handlers.GetResource(patcher, scope) }
+	sv.handlers["update/"+name] = func() http.HandlerFunc { return handlers.UpdateResource(patcher, scope, admit) }
+	sv.handlers["patch/"+name] = func() http.HandlerFunc { return handlers.PatchResource(patcher, scope, admit, patches) }
 	sv.subresources = append(sv.subresources, subresource{name: name, gvk: gvk, verbs: []string{"get", "patch", "update"}})
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"strings"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
@@ -201,7 +200,7 @@ func (k *compiling) serve(v apiextensionsv1.CustomResourceDefinitionVersion) (*s
 	}
 	sv := &served{
 		gvk: gvk, plural: names.Plural, singular: names.Singular, short: names.ShortNames, categories: names.Categories,
-		registry: reg, handlers: map[string]http.HandlerFunc{}, crd: k.crd.Name,
+		registry: reg, handlers: map[string]endpoint{}, crd: k.crd.Name,
 		managers: map[string]*managedfields.FieldManager{"": scope.FieldManager}, updates: map[string]rest.RESTUpdateStrategy{},
 	}
 	sv.addMain(scope, patchTypes(false))

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/api/errors"
@@ -83,11 +82,7 @@ func (c *Cluster) serveResource(w http.ResponseWriter, req *http.Request, info *
 		responsewriters.ErrorNegotiated(err, c.catalog.codecs, gvr.GroupVersion(), w, req)
 		return
 	}
-	if strings.HasPrefix(verb, "patch") && req.Header.Get("Content-Type") == "" {
-		// What net/http would sniff is not what the handler must see.
-		req.Header.Set("Content-Type", "")
-	}
-	handler(w, req)
+	handler()(w, req)
 }
 
 func (sv *served) hasSub(name string) bool {
