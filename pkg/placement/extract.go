@@ -84,9 +84,10 @@ func (e *Extracted) readKind(content map[string]any) (map[string]any, error) {
 		e.Replicas, e.Indivisible, e.PinnedOnceStarted = &one, true, true
 		return object(content, "spec"), nil
 	}
+	// What another kind has as spec.replicas that is no whole number is not ours to judge.
 	n, found, err := integer(content, "spec", "replicas")
-	if err != nil || !found {
-		return nil, nil //nolint:nilerr // another kind's spec.replicas that is no integer is not ours to judge.
+	if divisible := found && err == nil; !divisible {
+		return nil, nil
 	}
 	e.Replicas, e.ReplicasField = &n, []string{"spec", "replicas"}
 	template := object(content, "spec", "template", "spec")

@@ -2,6 +2,7 @@ package placement
 
 import (
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -102,10 +103,15 @@ func describe(e Extracted) string {
 
 // TestExtractReadsRealManifests reads the Online Boutique where it is at hand.
 func TestExtractReadsRealManifests(t *testing.T) {
+	const manifests = "../../../shared/data/online-boutique/kubernetes-manifests"
+	if _, err := os.Stat(manifests); errors.Is(err, fs.ErrNotExist) {
+		t.Log("the manifests are not here; the table above stands for them")
+		return
+	}
 	read := 0
-	err := filepath.WalkDir("../../../shared/data/online-boutique/kubernetes-manifests", func(path string, _ fs.DirEntry, err error) error {
+	err := filepath.WalkDir(manifests, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, ".yaml") {
-			return nil //nolint:nilerr // the manifests are not part of the repository
+			return err
 		}
 		content, err := os.ReadFile(path)
 		if err != nil {
@@ -124,7 +130,9 @@ func TestExtractReadsRealManifests(t *testing.T) {
 		}
 		return nil
 	})
-	t.Logf("%d Deployments read, %v", read, err)
+	if err != nil || read == 0 {
+		t.Errorf("%d Deployments read: %v", read, err)
+	}
 }
 
 func TestScorersAreThoseThatPoliciesMayName(t *testing.T) {

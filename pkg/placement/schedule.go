@@ -37,8 +37,9 @@ func Schedule(requests []Request, fleet *Fleet) []Decision {
 	for i, q := range queries {
 		decisions[i] = s.decide(q)
 	}
-	// What an earlier one found no room for may fit in the room that a later one gave up.
-	for released := s.released; released; released = s.released {
+	// What an earlier one found no room for may fit in the room that a later one gave up. Each round
+	// needs one that did not fit before to move; a few are enough for any but made-up fleets.
+	for round := 0; s.released && round < 4; round++ {
 		s.released = false
 		for i, q := range queries {
 			if decisions[i].Error != "" && q.err == nil {
