@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
@@ -21,6 +22,7 @@ const (
 	moveDrain       = "drain"
 	moveTogether    = "together"
 	movePurge       = "purge"
+	moveRecovering  = "recovering"
 )
 
 // Defaults of the configuration, for callers that pass none.
@@ -84,7 +86,12 @@ func (c *computation) gateMove(d *departure) {
 		c.purgeFirst(d)
 		return
 	}
-	if unready := c.awaitHealth(d, receivers, earlier); len(unready) > 0 {
+	unready := c.awaitHealth(d, receivers, earlier)
+	if c.recovering(d) {
+		d.gate(moveRecovering, "the cluster came back a moment ago; what is wanted there is decided when it has recovered")
+		return
+	}
+	if len(unready) > 0 {
 		c.waitForHealth(d, unready)
 		return
 	}
@@ -157,6 +164,36 @@ func (c *computation) awaitHealth(d *departure, receivers []target, earlier v1al
 		d.status.HealthySince = &now
 	}
 	return nil
+}
+
+// recovering tells that a cluster answers again after a failure and that a decision leaves it out for no
+// other reason than that it takes nothing new yet. Whoever is duplicated or divided by fixed weights is
+// placed there again as soon as it may, so what the cluster holds is not removed in between. Decisions
+// by capacity stand, and the old copy goes.
+func (c *computation) recovering(d *departure) bool {
+	if d.item.entry == nil || rejectedBy(d.item.entry.Decision, c.clusters[d.cluster].Name) != "TaintToleration" {
+		return false
+	}
+	if s := d.item.entry.Strategy; strings.HasSuffix(s, "/Dynamic") || strings.HasSuffix(s, "/Aggregated") {
+		return false
+	}
+	return c.comingBack(d.cluster)
+}
+
+// comingBack tells that a cluster has failed and takes nothing new yet, while nothing has to leave it
+// any more.
+func (c *computation) comingBack(cluster int) bool {
+	closed := false
+	for _, t := range c.clusters[cluster].Spec.Taints {
+		if t.Key != v1alpha1.TaintNotReady && t.Key != v1alpha1.TaintUnreachable {
+			continue
+		}
+		if t.Effect == corev1.TaintEffectNoExecute {
+			return false
+		}
+		closed = closed || t.Effect == corev1.TaintEffectNoSchedule
+	}
+	return closed
 }
 
 // settled tells whether a cluster holds the desired version of an object healthy.

@@ -229,14 +229,25 @@ func (c *computation) keepLive(cluster int, held Held) (v1alpha1.Gate, string) {
 	case held.Prune == "disabled":
 		return v1alpha1.GateHeld.Of(heldDisabled), "the live object says " + v1alpha1.AnnotationPrune + ": disabled"
 	case dataKinds[groupKind{held.Group(), held.Kind}] && held.Prune != "confirm":
-		ref := held.ObjectReference
-		c.findings.add(finding{
-			ID: PruneData, Object: &ref, Clusters: []string{c.clusters[cluster].Name}, Repository: held.Source,
-			Message: fmt.Sprintf("%s stays behind as an orphan: it does not carry %s: confirm", ref, v1alpha1.AnnotationPrune),
-		})
+		if c.reachable(cluster) && !c.comingBack(cluster) {
+			c.reportOrphan(cluster, held)
+		}
 		return v1alpha1.GateHeld.Of(heldNeedsConfirm), "the live object does not say " + v1alpha1.AnnotationPrune + ": confirm"
 	}
 	return "", ""
+}
+
+// reportOrphan reports an object that stays since it may hold data. One on a cluster that is away
+// is no orphan yet: it may be wanted again when the cluster is back.
+func (c *computation) reportOrphan(cluster int, held Held) {
+	ref, repository := held.ObjectReference, held.Source
+	if source := c.source(held.Source); source != nil {
+		repository = source.Source
+	}
+	c.findings.add(finding{
+		ID: PruneData, Object: &ref, Clusters: []string{c.clusters[cluster].Name}, Repository: repository,
+		Message: fmt.Sprintf("%s stays behind as an orphan: it does not carry %s: confirm", ref, v1alpha1.AnnotationPrune),
+	})
 }
 
 // guardLastObjects keeps the last objects of a source: that nothing of it is left is more likely a
