@@ -267,20 +267,26 @@ func (a *attempt) rejected() []Rejection {
 	return list
 }
 
+// listedRooms bounds how many clusters a note about room spells out.
+const listedRooms = 3
+
 // remark notes what people should know about a decision that was made.
 func (a *attempt) remark() {
 	q := a.query
-	var tight, pinned []string
+	var tight, pinned, rooms []string
 	for _, c := range byName(a.chosen) {
 		if c.pinnedBy != "" {
 			pinned = append(pinned, c.Name)
 		}
 		if c.known && !q.division.byCapacity() && c.share > c.capacity {
 			tight = append(tight, c.Name)
+			if rooms = append(rooms, fmt.Sprintf("%s has room for %d of %d", c.Name, c.capacity, c.share)); len(rooms) > listedRooms {
+				rooms = append(rooms[:listedRooms], "…")
+			}
 		}
 	}
 	if len(tight) > 0 {
-		a.notes = append(a.notes, Note{"headroom", "no room for the whole share on " + plural(len(tight), "cluster"), tight})
+		a.notes = append(a.notes, Note{"headroom", "no room for the whole share on " + plural(len(tight), "cluster") + ": " + strings.Join(rooms, ", "), tight})
 	}
 	if q.Replicas != nil && *q.Replicas > 0 && q.division != duplicated {
 		a.remarkThin()
