@@ -420,3 +420,26 @@ func FuzzReadFleet(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkReadFleet reads 50 clusters with 1,000 objects each.
+func BenchmarkReadFleet(b *testing.B) {
+	snap := plan.Snapshot{Members: map[string]plan.Member{}}
+	for i := range 50 {
+		name := fmt.Sprintf("c%d", i)
+		snap.Clusters = append(snap.Clusters, v1alpha1.Cluster{ObjectMeta: metav1.ObjectMeta{Name: name}})
+		held := map[v1alpha1.ObjectKey]plan.Held{}
+		for j := range 1000 {
+			ref := v1alpha1.ObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "shop", Name: fmt.Sprintf("web-%d", j)}
+			held[ref.Key()] = plan.Held{ObjectReference: ref, Source: "armada-system/shop", Digest: "v1:" + strings.Repeat("0", 64), Health: v1alpha1.HealthHealthy}
+		}
+		snap.Members[name] = plan.Member{Known: true, Reachable: true, Objects: held}
+	}
+	data := write(b, snap)
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, problems := plan.ReadFleet("f.yaml", data); len(problems) > 0 {
+			b.Fatal(problems)
+		}
+	}
+}
