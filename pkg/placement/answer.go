@@ -280,8 +280,12 @@ func (a *attempt) remark() {
 		}
 		if c.known && !q.division.byCapacity() && c.share > c.capacity {
 			tight = append(tight, c.Name)
-			if rooms = append(rooms, fmt.Sprintf("%s has room for %d of %d", c.Name, c.capacity, c.share)); len(rooms) > listedRooms {
-				rooms = append(rooms[:listedRooms], "…")
+			switch len(rooms) {
+			case listedRooms:
+				rooms = append(rooms, "…")
+			default:
+				rooms = append(rooms, fmt.Sprintf("%s has room for %d of %d", c.Name, c.capacity, c.share))
+			case listedRooms + 1:
 			}
 		}
 	}

@@ -49,3 +49,19 @@ func shares(d Decision) map[string]int64 {
 	}
 	return got
 }
+
+// TestFleetMayBeShared decides over one fleet from several goroutines; the race detector looks on.
+func TestFleetMayBeShared(t *testing.T) {
+	fleet := NewFleet(benchClusters(30), propertyTime, Options{})
+	request := benchRequest(0, v1alpha1.PlacementStrategy{ReplicaScheduling: divided(v1alpha1.Weighted, true)})
+	want := Schedule([]Request{request}, fleet)
+	answers := make(chan []Decision)
+	for range 4 {
+		go func() { answers <- Schedule([]Request{request}, fleet) }()
+	}
+	for range 4 {
+		if diff := cmp.Diff(want, <-answers); diff != "" {
+			t.Errorf("another goroutine gets another answer (-want +got):\n%s", diff)
+		}
+	}
+}
