@@ -85,6 +85,7 @@ func rememberClusters(clusters []v1alpha1.Cluster) []v1alpha1.Cluster {
 func (e *Engine) dispatch(ctx context.Context, p *plan.Plan, snap plan.Snapshot) (idle bool) {
 	idle = true
 	for _, s := range e.sites {
+		s.forget(p, snap.Now)
 		st := s.state.get()
 		if st.member == nil {
 			continue
@@ -104,7 +105,9 @@ func (e *Engine) dispatch(ctx context.Context, p *plan.Plan, snap plan.Snapshot)
 			continue
 		}
 		cp.HubID = e.hubID
-		cp.Operations = slices.DeleteFunc(cp.Operations, func(o plan.Operation) bool { return waits(st.failures, o.Key(), o.Digest, snap.Now) })
+		cp.Operations = slices.DeleteFunc(cp.Operations, func(o plan.Operation) bool {
+			return waits(st.failures, o.Key(), o.Digest, cp.Revisions[o.Source], snap.Now)
+		})
 		idle = false
 		s.dispatch(cp)
 	}
@@ -114,7 +117,7 @@ func (e *Engine) dispatch(ctx context.Context, p *plan.Plan, snap plan.Snapshot)
 // due tells whether a plan has something for the cluster that can be done now.
 func due(p *plan.Plan, cluster string, failures map[v1alpha1.ObjectKey]failure, now time.Time) bool {
 	for _, o := range p.Changes(cluster) {
-		if actionable(o) && !waits(failures, o.Key(), o.Digest, now) {
+		if actionable(o) && !waits(failures, o.Key(), o.Digest, p.Revisions[o.Source], now) {
 			return true
 		}
 	}
@@ -131,10 +134,12 @@ func actionable(o plan.ObjectChange) bool {
 	return false
 }
 
-// waits tells that the same operation failed lately and its next attempt is not due.
-func waits(failures map[v1alpha1.ObjectKey]failure, key v1alpha1.ObjectKey, digest string, now time.Time) bool {
+// waits tells that the same operation failed lately and its next attempt is not due. A new commit of its
+// source is a new attempt: it may have changed the policy that the object fails by, and whoever pushed
+// it is waiting for the answer.
+func waits(failures map[v1alpha1.ObjectKey]failure, key v1alpha1.ObjectKey, digest, revision string, now time.Time) bool {
 	f, failed := failures[key]
-	return failed && f.digest == digest && now.Before(f.next)
+	return failed && f.digest == digest && (f.revision == revision || f.revision == anyRevision) && now.Before(f.next)
 }
 
 // nextTimer returns when time alone changes the plan; zero: never.

@@ -54,9 +54,13 @@ type siteState struct {
 type failure struct {
 	result apply.ObjectResult
 	digest string
-	count  int
-	next   time.Time
+	// revision is that of the source; anyRevision: no commit that leaves the digest as it is matters.
+	revision string
+	count    int
+	next     time.Time
 }
+
+const anyRevision = ""
 
 // writeStreak counts how often one version of an object was written since a time.
 type writeStreak struct {
@@ -171,6 +175,29 @@ func (s *site) dispatch(p plan.ClusterPlan) bool {
 	return free
 }
 
+// forget drops the failures of objects that no plan wants to change any more: they are gone from Git, go
+// elsewhere, or someone else has seen to them. A fight is quiet after each of our writes, so it is
+// remembered until its pause is over.
+func (s *site) forget(p *plan.Plan, now time.Time) {
+	if len(s.state.get().failures) == 0 {
+		return
+	}
+	wanted := map[v1alpha1.ObjectKey]bool{}
+	for _, o := range p.Changes(s.cluster.Name) {
+		wanted[o.Key()] = actionable(o)
+	}
+	s.state.update(func(st *siteState) bool {
+		kept := make(map[v1alpha1.ObjectKey]failure, len(st.failures))
+		for k, f := range st.failures {
+			if wanted[k] || f.result.Outcome == apply.OutcomeApplied && now.Before(f.next) {
+				kept[k] = f
+			}
+		}
+		st.failures = kept
+		return true
+	})
+}
+
 func (s *site) execute(ctx context.Context, p plan.ClusterPlan) {
 	result, err := s.state.get().member.Execute(ctx, p)
 	s.count(p, result)
@@ -236,7 +263,7 @@ func fights(writes map[v1alpha1.ObjectKey]writeStreak, p plan.ClusterPlan, limit
 		if !written || w.count <= limit || w.digest != o.Digest {
 			continue
 		}
-		found[o.Key()] = failure{digest: o.Digest, count: 1, next: now.Add(10 * fightWindow), result: apply.ObjectResult{
+		found[o.Key()] = failure{digest: o.Digest, revision: anyRevision, count: 1, next: now.Add(10 * fightWindow), result: apply.ObjectResult{
 			ObjectReference: o.ObjectReference, Source: o.Source, Action: o.Action, Outcome: apply.OutcomeApplied, Class: apply.ClassStalled,
 			Message: fmt.Sprintf("was written %d times within %s and changed again each time: another controller or a webhook wants it otherwise", w.count, fightWindow),
 		}}
@@ -261,8 +288,8 @@ func mergeFailures(old map[v1alpha1.ObjectKey]failure, p plan.ClusterPlan, r app
 			delete(next, k)
 			continue
 		}
-		f := failure{result: o, digest: digests[k], count: 1}
-		if before, ok := old[k]; ok && before.digest == f.digest {
+		f := failure{result: o, digest: digests[k], revision: p.Revisions[o.Source], count: 1}
+		if before, ok := old[k]; ok && before.digest == f.digest && before.revision == f.revision {
 			f.count = before.count + 1
 		}
 		least, greatest := time.Second, time.Minute
