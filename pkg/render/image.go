@@ -22,7 +22,6 @@ type ImageReference struct {
 const (
 	maxRepositoryBytes = 255
 	maxTagBytes        = 128
-	minDigestDigits    = 32
 )
 
 // ParseImage reads an image reference. The first part of the path is the registry exactly when it
@@ -148,36 +147,19 @@ func validTag(s string) bool {
 		all(s, func(c byte) bool { return word(c) || c == '.' || c == '-' })
 }
 
-// validDigest accepts algorithm:hex. The algorithms that runtimes know must have their exact length.
+// validDigest accepts algorithm:hex for the algorithms that container runtimes know.
 func validDigest(s string) bool {
-	algorithm, digits, ok := strings.Cut(s, ":")
-	if !ok || algorithm == "" || len(digits) < minDigestDigits {
-		return false
-	}
+	algorithm, digits, _ := strings.Cut(s, ":")
+	length := 0
 	switch algorithm {
 	case "sha256":
-		return len(digits) == 64 && all(digits, isLowerHex)
+		length = 64
 	case "sha384":
-		return len(digits) == 96 && all(digits, isLowerHex)
+		length = 96
 	case "sha512":
-		return len(digits) == 128 && all(digits, isLowerHex)
+		length = 128
 	}
-	for part := range strings.FieldsFuncSeq(algorithm, func(c rune) bool { return strings.ContainsRune("-_+.", c) }) {
-		if !isLower(part[0]) && !isUpper(part[0]) || !all(part, func(c byte) bool { return isLower(c) || isUpper(c) || isDigit(c) }) {
-			return false
-		}
-	}
-	return !strings.ContainsAny(algorithm[:1]+algorithm[len(algorithm)-1:], "-_+.") && !doubled(algorithm) && all(digits, isHex)
-}
-
-// doubled tells that two separators of an algorithm's name stand side by side.
-func doubled(s string) bool {
-	for i := 1; i < len(s); i++ {
-		if strings.IndexByte("-_+.", s[i]) >= 0 && strings.IndexByte("-_+.", s[i-1]) >= 0 {
-			return true
-		}
-	}
-	return false
+	return length > 0 && len(digits) == length && all(digits, isLowerHex)
 }
 
 func all(s string, f func(byte) bool) bool {

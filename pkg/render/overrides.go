@@ -203,6 +203,12 @@ func (r *Renderer) compute(obj Object, cluster *v1alpha1.Cluster, division *Divi
 		return failed(e)
 	}
 	canonical := canonicalJSON(object.Object)
+	if len(canonical) > maxObjectBytes && len(w.changed) > 0 {
+		return failed(&OverrideError{
+			Rule: rules[len(rules)-1].ref, Source: rules[len(rules)-1].ref.Source,
+			Message: fmt.Sprintf("the object would have %d bytes, more than %d", len(canonical), maxObjectBytes),
+		})
+	}
 	weight := int64(resultOverhead + len(canonical))
 	if len(w.changed) == 0 && division == nil && jsonEqual(object.Object, obj.Object) {
 		// Most objects stay as they are on most clusters, and need no copy.

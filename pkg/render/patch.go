@@ -150,13 +150,14 @@ func (s patchStep) run(w *work, batch []int) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	patch := make(jsonpatch.Patch, 0, len(batch))
+	operations := make([]*patchOperation, 0, len(batch))
 	for _, i := range batch {
-		patch = append(patch, s.operations[i].compiled)
+		operations = append(operations, &s.operations[i])
 	}
-	patched, err := applyPatch(w.object, patch)
+	patched, err := applyToExcerpt(w.object, operations)
 	if err == nil {
-		w.become(patched)
+		// It shares what it did not touch with the object before.
+		w.object, w.shared = patched, true
 		return nil
 	}
 	current := w.object
@@ -258,7 +259,14 @@ func decodeObject(raw []byte) (map[string]any, error) {
 	return object, nil
 }
 
-func applyPatchTo(document []byte, patch jsonpatch.Patch) ([]byte, error) {
+// applyPatchTo guards the library, which panics where a test compares a list that holds a null with
+// one that holds something else.
+func applyPatchTo(document []byte, patch jsonpatch.Patch) (patched []byte, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			patched, err = nil, errors.New("the values cannot be compared")
+		}
+	}()
 	options := jsonpatch.NewApplyOptions()
 	options.SupportNegativeIndices = false
 	options.AccumulatedCopySizeLimit = maxCopyBytes

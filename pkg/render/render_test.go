@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -233,7 +234,18 @@ stringData: {user: canary}
 	}
 }
 
-// TestHostileOverridesAreBounded gives each a second on a machine that is busy.
+// processTime is the processor time that this process has used: unlike the time on the wall it does
+// not depend on what else the machine does.
+func processTime(t testing.TB) time.Duration {
+	t.Helper()
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// TestHostileOverridesAreBounded gives each a second of processor time.
 func TestHostileOverridesAreBounded(t *testing.T) {
 	var doubling strings.Builder
 	for i := range 60 {
@@ -262,9 +274,9 @@ func TestHostileOverridesAreBounded(t *testing.T) {
 			overrides, _ := render.NewRenderer(render.Options{}).Compile(render.SourcePolicies{
 				Policies: []v1alpha1.OverridePolicy{*value.(*v1alpha1.OverridePolicy)},
 			})
-			start := time.Now()
+			start := processTime(t)
 			rendered, err := overrides.For(readObject(t, deployment), readCluster(t, ""), nil)
-			if took := time.Since(start); took > time.Second {
+			if took := processTime(t) - start; took > time.Second {
 				t.Errorf("took %s", took)
 			}
 			if err == nil && len(fmt.Sprint(rendered.Object.Object)) > 64<<10 {

@@ -2,6 +2,7 @@ package render
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -244,6 +245,10 @@ func jsonEqual(a, b any) bool {
 		y, ok := b.(map[string]any)
 		if !ok || len(x) != len(y) {
 			return false
+		}
+		// Versions of one object share most of their parts.
+		if reflect.ValueOf(x).Pointer() == reflect.ValueOf(y).Pointer() {
+			return true
 		}
 		for key, value := range x {
 			other, ok := y[key]
