@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
@@ -16,6 +15,8 @@ func (c *computation) finish() *Plan {
 	c.reportHeld()
 	c.reportUncheckedSecrets()
 	c.reportBadOrder()
+	c.reportNotServed()
+	c.reportMissingReferences()
 	p := &Plan{
 		APIVersion: v1alpha1.APIVersion, Kind: "Plan", Revisions: map[string]string{}, FleetDigest: c.snap.FleetDigest,
 		Placements: []PlacementEntry{}, Clusters: make([]ClusterChanges, 0, len(c.clusters)), at: c,
@@ -31,7 +32,6 @@ func (c *computation) finish() *Plan {
 	}
 	for i, cl := range c.clusters {
 		c.gateOrder(i)
-		slices.SortFunc(c.changes[i], func(a, b ObjectChange) int { return a.Compare(b.ObjectReference) })
 		if c.changes[i] == nil {
 			c.changes[i] = []ObjectChange{}
 		}
@@ -114,6 +114,66 @@ func (c *computation) reportBadOrder() {
 				f.ID, f.Clusters = MissingReference, []string{c.clusters[t.cluster].Name}
 				f.Message = fmt.Sprintf("%s depends on %s, which is not there and does not go along; it is not waited for", ref, d)
 				c.findings.add(f)
+			}
+		}
+	}
+}
+
+// reportNotServed names objects that are left out where other objects of their policy go, since the
+// cluster does not serve their kind.
+func (c *computation) reportNotServed() {
+	goes := map[*policy]map[string]bool{}
+	for _, it := range c.items {
+		if it.owner == nil {
+			continue
+		}
+		if goes[it.owner] == nil {
+			goes[it.owner] = map[string]bool{}
+		}
+		for _, name := range c.names(it.targets) {
+			goes[it.owner][name] = true
+		}
+	}
+	for _, it := range c.items {
+		if it.entry == nil {
+			continue
+		}
+		for _, r := range it.entry.Rejected {
+			if r.Filter != "APIEnablement" {
+				continue
+			}
+			ref := it.ref
+			for _, name := range r.Clusters {
+				if !goes[it.owner][name] {
+					continue
+				}
+				c.findings.add(finding{
+					ID: APINotServed, Message: fmt.Sprintf("%s is not placed where other objects of %s are: %s is not served there", ref, it.owner, ref.GroupKind()),
+					Source: it.owner.Position.String(), Repository: it.owner.source.Source, Object: &ref, Clusters: []string{name},
+				})
+			}
+		}
+	}
+}
+
+// reportMissingReferences names what a workload refers to, what Git has, and what neither goes along
+// nor is there already.
+func (c *computation) reportMissingReferences() {
+	for _, it := range c.items {
+		for _, key := range it.traits.needs {
+			need := c.byKey[key]
+			if need == nil {
+				continue
+			}
+			ref := it.ref
+			for _, t := range it.targets {
+				if _, held := c.held(t.cluster, key); held || need.goesTo(t.cluster) {
+					continue
+				}
+				c.findings.add(finding{
+					ID: MissingReference, Message: fmt.Sprintf("%s refers to %s, which does not go along", ref, need.ref),
+					Source: it.Origin.Source, Repository: it.source.Source, Object: &ref, Clusters: []string{c.clusters[t.cluster].Name},
+				})
 			}
 		}
 	}

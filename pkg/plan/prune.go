@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
@@ -18,7 +19,7 @@ const (
 	causeMoved
 )
 
-// smallPrune is how many objects may always go from a cluster at once.
+// smallPrune is the floor where the configuration does not say.
 const smallPrune = 10
 
 // defaultMaxPrunePercent bounds larger prunes where the source does not say.
@@ -35,6 +36,8 @@ func (c *computation) removeRest() {
 			}
 			c.changes[i] = append(c.changes[i], c.remove(i, it, objects[key]))
 		}
+		// From here on changes stay in their places, so that moves may point at them.
+		slices.SortFunc(c.changes[i], func(a, b ObjectChange) int { return a.Compare(b.ObjectReference) })
 	}
 	c.guardLastObjects()
 	c.guardLargePrunes()
@@ -311,12 +314,20 @@ func (c *computation) guardLargePrunes() {
 			if s.Spec.MaxPrunePercent != nil {
 				percent = int(*s.Spec.MaxPrunePercent)
 			}
-			if n := going[ch.Source]; n > smallPrune && n*100 > percent*held[ch.Source] {
+			if n := going[ch.Source]; n > c.pruneFloor() && n*100 > percent*held[ch.Source] {
 				ch.hold(heldMaxPrune, fmt.Sprintf("more than %d %% of the source's objects there would go, which needs %s: %s",
 					percent, v1alpha1.AnnotationAllowPrune, s.Revision))
 			}
 		}
 	}
+}
+
+// pruneFloor is how many objects of a source may always go from a cluster at once.
+func (c *computation) pruneFloor() int {
+	if floor := c.snap.Config.Apply.PruneFloor; floor != nil {
+		return int(*floor)
+	}
+	return smallPrune
 }
 
 // hold turns a change into one that leaves the object as it is.
