@@ -280,14 +280,13 @@ func (a *attempt) remark() {
 		}
 		if c.known && !q.division.byCapacity() && c.share > c.capacity {
 			tight = append(tight, c.Name)
-			switch len(rooms) {
-			case listedRooms:
-				rooms = append(rooms, "…")
-			default:
+			if len(tight) <= listedRooms {
 				rooms = append(rooms, fmt.Sprintf("%s has room for %d of %d", c.Name, c.capacity, c.share))
-			case listedRooms + 1:
 			}
 		}
+	}
+	if len(tight) > listedRooms {
+		rooms = append(rooms, "…")
 	}
 	if len(tight) > 0 {
 		a.notes = append(a.notes, Note{"headroom", "no room for the whole share on " + plural(len(tight), "cluster") + ": " + strings.Join(rooms, ", "), tight})

@@ -105,12 +105,8 @@ func TestDivisionIsSeatBySeat(t *testing.T) {
 		n := rapid.Int64Range(1, 40).Draw(t, "n")
 		r.Replicas = &n
 		how := pick(t, "division", static, dynamic, aggregated)
-		switch how {
-		case static:
-			r.Strategy.ReplicaScheduling = divided(v1alpha1.Weighted, false)
-		case dynamic:
-			r.Strategy.ReplicaScheduling = divided(v1alpha1.Weighted, true)
-		case aggregated:
+		r.Strategy.ReplicaScheduling = divided(v1alpha1.Weighted, how == dynamic)
+		if how == aggregated {
 			r.Strategy.ReplicaScheduling = divided(v1alpha1.Aggregated, false)
 		}
 		d := Schedule([]Request{r}, NewFleet(clusters, propertyTime, Options{}))[0]

@@ -2,6 +2,7 @@ package placement
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -105,17 +106,25 @@ func (q *query) tolerates(t *corev1.Taint, now time.Time) (tolerated bool, until
 	return until.After(now), until
 }
 
-// matches tells whether a toleration is about a taint, by Kubernetes' rules: an empty key with Exists
-// matches all keys, an empty effect all effects.
+// matches tells whether a toleration is about a taint, by Kubernetes' rules (corev1's ToleratesTaint,
+// which wants a logger): an empty key matches all keys, an empty effect all effects, Lt and Gt compare
+// the taint's value as a whole number.
 func matches(t *corev1.Toleration, taint *corev1.Taint) bool {
-	if t.Effect != "" && t.Effect != taint.Effect {
+	if t.Effect != "" && t.Effect != taint.Effect || t.Key != "" && t.Key != taint.Key {
 		return false
 	}
 	switch t.Operator {
 	case corev1.TolerationOpExists:
-		return t.Key == "" || t.Key == taint.Key
+		return true
 	case corev1.TolerationOpEqual, "":
-		return t.Key == taint.Key && t.Value == taint.Value
+		return t.Value == taint.Value
+	case corev1.TolerationOpLt, corev1.TolerationOpGt:
+		bound, err := strconv.ParseInt(t.Value, 10, 64)
+		have, errTaint := strconv.ParseInt(taint.Value, 10, 64)
+		if err != nil || errTaint != nil {
+			return false
+		}
+		return t.Operator == corev1.TolerationOpLt && have < bound || t.Operator == corev1.TolerationOpGt && have > bound
 	}
 	return false
 }

@@ -43,6 +43,8 @@ func groupsOf(c *cluster, constraint *v1alpha1.SpreadConstraint) []string {
 		return c.zones
 	case v1alpha1.SpreadByRegion:
 		return c.regions
+	case v1alpha1.SpreadByProvider:
+		return c.providers
 	}
-	return c.providers
+	return nil
 }

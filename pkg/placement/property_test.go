@@ -240,7 +240,8 @@ func plainlyRejected(r *Request, c *v1alpha1.Cluster) string {
 	}
 	for _, taint := range c.Spec.Taints {
 		tolerated := taint.Key == "x" && len(r.Strategy.ClusterTolerations) > 0 || taint.Key == taintNotReady && taint.Effect == corev1.TaintEffectNoExecute
-		if !tolerated && !(placed && (taint.Effect == corev1.TaintEffectNoSchedule || r.Pinned)) {
+		stays := placed && (taint.Effect == corev1.TaintEffectNoSchedule || r.Pinned)
+		if !tolerated && !stays {
 			return "its taint is not tolerated"
 		}
 	}
