@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -348,10 +349,12 @@ func TestWavesWaitForHealth(t *testing.T) {
 		later := configMap("sim", "later")
 		p = s.plan(web, after, hangs, later)
 		p.Operations[3].DependsOn = []v1alpha1.ObjectReference{ref(hangs)}
-		go func() {
+		var editing sync.WaitGroup
+		defer editing.Wait()
+		editing.Go(func() {
 			time.Sleep(5 * time.Second)
 			s.edit(after, `{"data":{"x":"y"},"metadata":{"labels":{"applyset.kubernetes.io/part-of":null}}}`)
-		}()
+		})
 		start = time.Now()
 		r := s.try(p)
 		if o := outcome(t, r, later); o.Outcome != apply.OutcomeSkipped || o.Class != apply.ClassWait || !strings.Contains(o.Message, "Deployment sim/hangs to be healthy") {

@@ -65,7 +65,8 @@ func classOf(err error) Class {
 	case status.Code == http.StatusTooManyRequests:
 		return ClassRetry
 	case hasCause(status, "NamespaceTerminating"), strings.Contains(message, "because it is being terminated"),
-		strings.Contains(message, "exceeded quota"), strings.Contains(message, "status unknown for quota"):
+		strings.Contains(message, "exceeded quota"), strings.Contains(message, "status unknown for quota"),
+		strings.Contains(message, "error looking up service account"):
 		return ClassWait
 	case denied(message):
 		return ClassDenied
