@@ -144,7 +144,7 @@ func toJSON(value ref.Val, depth int) (any, error) {
 		if v > math.MaxInt64 {
 			return nil, fmt.Errorf("the number %d is too large", uint64(v))
 		}
-		return int64(v), nil //nolint:gosec // The line above bounds it.
+		return int64(v), nil
 	case types.Double:
 		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
 			return nil, fmt.Errorf("not a number")

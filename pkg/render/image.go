@@ -217,8 +217,9 @@ func checkOperator(o v1alpha1.OverriderOperator) error {
 	switch o {
 	case v1alpha1.OperatorAdd, v1alpha1.OperatorRemove, v1alpha1.OperatorReplace:
 		return nil
+	default:
+		return fmt.Errorf("unknown operator %q, want add, remove or replace", o)
 	}
-	return fmt.Errorf("unknown operator %q, want add, remove or replace", o)
 }
 
 func (s imageStep) apply(w *work) error {
@@ -268,6 +269,7 @@ func (s imageStep) change(image string) (string, error) {
 	}
 	component := &r.Registry
 	switch s.component {
+	case v1alpha1.ImageRegistry:
 	case v1alpha1.ImageRepository:
 		component = &r.Repository
 	case v1alpha1.ImageTag:
@@ -282,7 +284,7 @@ func (s imageStep) change(image string) (string, error) {
 		*component += s.value
 	case v1alpha1.OperatorReplace:
 		*component = s.value
-	case v1alpha1.OperatorRemove:
+	default: // remove; checkOperator admits no other
 		*component = ""
 	}
 	if s.component == v1alpha1.ImageTag && validDigest(r.Tag) {

@@ -109,10 +109,10 @@ func (s commandStep) apply(w *work) error {
 
 func (s commandStep) change(current []any) []any {
 	changed := []any{}
-	switch s.operator {
-	case v1alpha1.OperatorAdd:
+	if s.operator == v1alpha1.OperatorAdd {
 		changed = append(changed, current...)
-	case v1alpha1.OperatorRemove:
+	}
+	if s.operator == v1alpha1.OperatorRemove {
 		for _, item := range current {
 			if text, ok := item.(string); !ok || !slices.Contains(s.value, text) {
 				changed = append(changed, item)

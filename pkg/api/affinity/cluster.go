@@ -165,8 +165,9 @@ func explainLabel(r *labelRequirement, have map[string]string) string {
 		return subject + " in " + values + ", want not in"
 	case selection.DoesNotExist:
 		return subject + " present, want absent"
+	default: // Exists
+		return subject
 	}
-	return subject
 }
 
 func (f fieldRequirement) matches(c *v1alpha1.Cluster) bool {

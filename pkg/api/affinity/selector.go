@@ -35,8 +35,9 @@ func (l MatchLevel) String() string {
 		return "labelSelector"
 	case LevelName:
 		return "name"
+	default:
+		return "none"
 	}
-	return "none"
 }
 
 // Selector is a compiled ResourceSelector of a policy.

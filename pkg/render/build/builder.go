@@ -86,6 +86,7 @@ func New() *Builder { return &Builder{units: map[string]map[string]*unit{}} }
 // unit is a file or a folder that is built as one, and what it gave. It is not changed once made.
 type unit struct {
 	path     string
+	kind     candidateKind
 	objects  []render.Object
 	propag   []v1alpha1.PropagationPolicy
 	override []v1alpha1.OverridePolicy
@@ -122,7 +123,7 @@ func (b *Builder) Build(ctx context.Context, files fs.FS, o Options) (render.Tre
 			break
 		}
 		built := previous[u.path]
-		if built == nil || !built.current(files, o) {
+		if built == nil || built.kind != u.kind || !built.current(files, o) {
 			built = u.build(files, o)
 		}
 		next[u.path] = built

@@ -102,13 +102,10 @@ func checkFile(p string, data []byte) error {
 		return nil
 	}
 	documents, err := nodes(p, data)
-	if err != nil {
-		// Whether it has to be YAML is for kustomize to say; only size matters here.
-		if errors.Is(err, errTooLarge) {
-			return err
-		}
-		return nil
+	if errors.Is(err, errTooLarge) || err != nil && configures && bytes.Contains(data, []byte("apiVersion")) {
+		return err
 	}
+	// Whether anything else has to be YAML is for kustomize to say.
 	for _, root := range documents {
 		if configures {
 			isPath := func(key string) bool { return slices.Contains(pathKeys(), strings.ToLower(key)) }
@@ -224,13 +221,14 @@ func checkScalars(p string, n *yaml.Node, isPath func(key string) bool, inline b
 				}
 			}
 			return nil
-		}
-		for _, child := range n.Content {
-			if err := walk(child, counts); err != nil {
-				return err
+		default:
+			for _, child := range n.Content {
+				if err := walk(child, counts); err != nil {
+					return err
+				}
 			}
+			return nil
 		}
-		return nil
 	}
 	return walk(n, isPath(""))
 }
@@ -253,8 +251,20 @@ func checkInline(p string, n *yaml.Node) error {
 	return nil
 }
 
-// user matches the user of an scp-like Git location as kustomize does.
-func user() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9-]*@`) }
+// hasUser tells whether a string starts like an scp-like Git location: user@host.
+func hasUser(s string) bool {
+	name, _, found := strings.Cut(s, "@")
+	if !found || name == "" {
+		return false
+	}
+	for i, c := range []byte(name) {
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !letter && (i == 0 || c != '-' && (c < '0' || c > '9')) {
+			return false
+		}
+	}
+	return true
+}
 
 // isRemote tells whether kustomize would fetch what a string names, by HTTP or with git. The rules
 // are those of kustomize's loader (IsRemoteFile) and Git locations (NewRepoSpecFromURL).
@@ -270,7 +280,7 @@ func isRemote(s string) bool {
 				return true
 			}
 		}
-		if user().MatchString(lower) {
+		if hasUser(lower) {
 			return true
 		}
 	}

@@ -25,9 +25,7 @@ import (
 const originAnnotations = types.OriginAnnotations
 
 // kustomizeLock is held during a build, since kustomize keeps the OpenAPI schema that a build works
-// with in a global of its own: two builds at once race.
-//
-//nolint:gochecknoglobals // It guards a global of a library, and so has to be one.
+// with in a global of its own: two builds at once race. It guards a global, and so has to be one.
 var kustomizeLock sync.Mutex
 
 // kustomize builds the kustomization in the unit's folder.

@@ -68,15 +68,16 @@ func (s *scanned) folder(files fs.FS, dir string, o Options) error {
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		switch {
-		case slices.Contains(kustomizationNames(), e.Name()):
-			s.units = append(s.units, candidate{path: dir, kind: kustomization})
-			return nil
-		case e.Name() == "Chart.yaml":
-			s.units = append(s.units, candidate{path: dir, kind: chart})
-			return nil
-		}
+	has := func(names ...string) bool {
+		return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return slices.Contains(names, e.Name()) })
+	}
+	switch {
+	case has(kustomizationNames()...):
+		s.units = append(s.units, candidate{path: dir, kind: kustomization})
+		return nil
+	case has("Chart.yaml"):
+		s.units = append(s.units, candidate{path: dir, kind: chart})
+		return nil
 	}
 	for _, e := range entries {
 		name := path.Join(dir, e.Name())
@@ -192,7 +193,7 @@ func (s *scanned) dropReferenced(files fs.FS) {
 
 // build builds a unit.
 func (c candidate) build(files fs.FS, o Options) *unit {
-	u := &unit{path: c.path, inputs: map[string]string{}, namespace: o.DefaultNamespace}
+	u := &unit{path: c.path, kind: c.kind, inputs: map[string]string{}, namespace: o.DefaultNamespace}
 	switch c.kind {
 	case kustomization:
 		u.kustomize(files, o)
