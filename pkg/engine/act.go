@@ -142,16 +142,6 @@ func waits(failures map[v1alpha1.ObjectKey]failure, key v1alpha1.ObjectKey, dige
 	return failed && f.digest == digest && (f.revision == revision || f.revision == anyRevision) && now.Before(f.next)
 }
 
-// nextTimer returns when time alone changes the plan; zero: never.
-func (e *Engine) nextTimer(trees plan.Trees, snap plan.Snapshot) time.Time {
-	t := &timers{now: snap.Now}
-	t.at(nextTimer(trees, snap, e.state.Placements))
-	for _, s := range e.sites {
-		t.at(nextAttempt(s.state.get().failures, snap.Now))
-	}
-	return t.next
-}
-
 // unwell tells that a cluster is not ready or about to change its verdict.
 func (e *Engine) unwell(snap plan.Snapshot) bool {
 	for _, c := range snap.Clusters {

@@ -216,7 +216,7 @@ func (e *Engine) turn(ctx context.Context) time.Time {
 	// 5. Report what is new and what is solved.
 	e.report(ctx, p, snap)
 	e.ready.update(func(r *bool) bool { *r = true; return true })
-	next := e.nextTimer(trees, snap)
+	next := e.nextTimer(p, snap)
 	e.options.Observe(Cycle{Plan: p, Snapshot: snap, Settled: idle && next.IsZero() && !e.unwell(snap)})
 	return next
 }

@@ -64,6 +64,7 @@ func (e *Engine) snapshot(ctx context.Context, now time.Time) plan.Snapshot {
 		snap.Members[cluster.Name] = member
 	}
 	snap.Placements = recoverPlacements(snap.Placements, snap.Members)
+	snap.FleetDigest = snap.Digest()
 	return snap
 }
 
@@ -94,7 +95,10 @@ func (e *Engine) judge(now time.Time) {
 			Health:   s.state.get().health,
 		})
 	}
-	veto := failover.Veto(sites, failover.VetoRule{Window: f.VetoWindow.Duration, ReadyFor: f.VetoReadyFor.Duration}, now)
+	veto := failover.Veto(sites, failover.VetoRule{
+		Window: f.VetoWindow.Duration, ReadyFor: f.VetoReadyFor.Duration, History: f.VetoHistory.Duration,
+		Percent: int(*f.VetoPercent), MinClusters: int(*f.VetoMinClusters),
+	}, now)
 	if f.PausedUntil != nil && now.Before(f.PausedUntil.Time) {
 		veto = "failover is paused until " + f.PausedUntil.UTC().Format(time.RFC3339) + ": " + f.PausedReason
 	}

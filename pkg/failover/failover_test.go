@@ -136,7 +136,7 @@ func site(name, region string, probes ...probe) failover.Site {
 }
 
 func TestVeto(t *testing.T) {
-	rule := failover.VetoRule{Window: 10 * time.Minute, ReadyFor: 5 * time.Minute}
+	rule := failover.VetoRule{Window: 10 * time.Minute, ReadyFor: 5 * time.Minute, History: time.Hour, Percent: 50, MinClusters: 2}
 	up := every(0, 600, failover.Ready)
 	lostAt := func(second int) []probe {
 		return append(every(0, second-40, failover.Ready), every(second-30, second, failover.Unreachable)...)
@@ -167,7 +167,7 @@ func TestVeto(t *testing.T) {
 }
 
 func TestVetoIgnoresCordonedClusters(t *testing.T) {
-	rule := failover.VetoRule{Window: 10 * time.Minute, ReadyFor: 5 * time.Minute}
+	rule := failover.VetoRule{Window: 10 * time.Minute, ReadyFor: 5 * time.Minute, History: time.Hour, Percent: 50, MinClusters: 2}
 	lost := append(every(0, 560, failover.Ready), every(570, 600, failover.Unreachable)...)
 	sites := []failover.Site{site("a", "eu", lost...), site("b", "us", lost...), site("c", "ap", every(0, 600, failover.Ready)...)}
 	sites[0].Cordoned = true

@@ -41,8 +41,8 @@ type Thresholds struct {
 	MaxGap time.Duration
 }
 
-// History bounds how far back transitions are kept: the veto looks at one hour.
-const History = time.Hour
+// MaxHistory bounds how far back transitions are kept. The veto looks at one hour by default.
+const MaxHistory = 24 * time.Hour
 
 // Transition is a change of the verdict.
 type Transition struct {
@@ -59,11 +59,13 @@ type ClusterHealth struct {
 	// FailedSince is when the cluster left Ready; it survives a change between False and Unknown.
 	FailedSince time.Time
 	Message     string
-	// Transitions of the last hour, oldest first.
+	// Transitions within MaxHistory, oldest first.
 	Transitions []Transition
 
 	streak     Answer
 	streakFrom time.Time
+	// answerFrom is since when the answers are the very same, where a streak only tells ready from not.
+	answerFrom time.Time
 	last       time.Time
 }
 
@@ -89,6 +91,9 @@ func (h ClusterHealth) Observe(o Observation, t Thresholds) ClusterHealth {
 	if (o.Answer == Ready) != (h.streak == Ready) || h.streak == "" || gap {
 		h.streakFrom = o.Time
 	}
+	if o.Answer != h.streak || gap {
+		h.answerFrom = o.Time
+	}
 	h.streak = o.Answer
 	lasted := o.Time.Sub(h.streakFrom)
 
@@ -104,7 +109,9 @@ func (h ClusterHealth) Observe(o Observation, t Thresholds) ClusterHealth {
 			return h.turn(metav1.ConditionTrue, o)
 		}
 	default:
-		if s := statusOf(o.Answer); s != h.Status {
+		s := statusOf(o.Answer)
+		starting := h.Status == metav1.ConditionUnknown && s == metav1.ConditionFalse && o.Time.Sub(h.answerFrom) < t.Failure
+		if s != h.Status && !starting {
 			return h.turn(s, o)
 		}
 		h.Message = o.Message
@@ -123,7 +130,7 @@ func (h ClusterHealth) turn(s metav1.ConditionStatus, o Observation) ClusterHeal
 	kept := make([]Transition, 0, len(h.Transitions)+1)
 	for i, tr := range h.Transitions {
 		// The last transition before the window still tells the state at its beginning.
-		if i+1 < len(h.Transitions) && o.Time.Sub(h.Transitions[i+1].Time) > History {
+		if i+1 < len(h.Transitions) && o.Time.Sub(h.Transitions[i+1].Time) > MaxHistory {
 			continue
 		}
 		kept = append(kept, tr)
@@ -136,6 +143,13 @@ func (h ClusterHealth) turn(s metav1.ConditionStatus, o Observation) ClusterHeal
 // new is placed there and nothing is moved away.
 func (h ClusterHealth) Recovering() bool {
 	return h.Status != "" && h.Status != metav1.ConditionTrue && h.streak == Ready
+}
+
+// Starting tells that a cluster which could not be reached answers again, and not yet that it is ready:
+// as every API server does for its first seconds. It becomes NotReady when that lasts for as long as a
+// failure has to.
+func (h ClusterHealth) Starting() bool {
+	return h.Status == metav1.ConditionUnknown && h.streak == NotReady
 }
 
 // Answering tells that the last observation got an answer, so that requests are worth sending.
@@ -182,7 +196,7 @@ func (h ClusterHealth) Condition() metav1.Condition {
 }
 
 // Taints returns the taints that the verdict puts on the cluster. A failed cluster takes nothing new
-// and loses what does not tolerate it; a recovering one takes nothing new. Under a veto nothing is
+// and loses what does not tolerate it; one that recovers or starts takes nothing new. Under a veto nothing is
 // evicted: the NoExecute taint is left out, and when the veto lifts at liftedAt the tolerations
 // start from there.
 func (h ClusterHealth) Taints(vetoed bool, liftedAt time.Time) []corev1.Taint {
@@ -197,7 +211,7 @@ func (h ClusterHealth) Taints(vetoed bool, liftedAt time.Time) []corev1.Taint {
 	}
 	since := metav1.NewTime(h.FailedSince)
 	taints := []corev1.Taint{{Key: key, Effect: corev1.TaintEffectNoSchedule, TimeAdded: &since}}
-	if vetoed || h.Recovering() || h.Status == "" {
+	if vetoed || h.Recovering() || h.Starting() || h.Status == "" {
 		return taints
 	}
 	execute := since

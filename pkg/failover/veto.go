@@ -13,8 +13,13 @@ import (
 type VetoRule struct {
 	// Window is the time within which clusters must have become Unknown to count as one event.
 	Window time.Duration
-	// ReadyFor is how long a cluster must have been Ready in the hour before to count.
+	// ReadyFor is how long a cluster must have been Ready within History to count.
 	ReadyFor time.Duration
+	// History is how far back that readiness is looked for. At most MaxHistory is remembered.
+	History time.Duration
+	// Percent is the share of the clusters that count beyond which evictions stop, and MinClusters
+	// the fewest lost ones that stop them.
+	Percent, MinClusters int
 }
 
 // Site is a cluster as the veto sees it.
@@ -27,11 +32,11 @@ type Site struct {
 
 // Veto returns a reason when evictions must stop, and an empty string when they may go on.
 //
-// A cluster counts if it was Ready for at least ReadyFor within one hour: the hour before it became
-// Unknown, or the hour before now. When more than half of those that count, and at least two,
-// became Unknown within one window and still are, the fault is more likely ours than theirs, unless
-// all of them share a region or a provider and a cluster elsewhere is Ready. The hour is taken
-// before the loss, not before now, so that the veto does not fade while the fault lasts.
+// A cluster counts if it was Ready for at least ReadyFor within History: before it became Unknown, or
+// before now. When more than Percent of those that count, and at least MinClusters, became Unknown
+// within one window and still are, the fault is more likely ours than theirs, unless all of them share
+// a region or a provider and a cluster elsewhere is Ready. History is taken before the loss, not before
+// now, so that the veto does not fade while the fault lasts.
 func Veto(sites []Site, rule VetoRule, now time.Time) string {
 	counting := 0
 	var lost []Site
@@ -40,7 +45,7 @@ func Veto(sites []Site, rule VetoRule, now time.Time) string {
 		if s.Health.Status == metav1.ConditionUnknown {
 			end = s.Health.Since
 		}
-		if s.Cordoned || readyTime(s.Health, end) < rule.ReadyFor {
+		if s.Cordoned || readyTime(s.Health, end, rule.History) < rule.ReadyFor {
 			continue
 		}
 		counting++
@@ -49,7 +54,7 @@ func Veto(sites []Site, rule VetoRule, now time.Time) string {
 		}
 	}
 	lost = busiestWindow(lost, rule.Window)
-	if len(lost) < 2 || 2*len(lost) <= counting || sharedFate(lost, sites) {
+	if len(lost) < rule.MinClusters || 100*len(lost) <= rule.Percent*counting || sharedFate(lost, sites) {
 		return ""
 	}
 	names := make([]string, len(lost))
@@ -61,9 +66,9 @@ func Veto(sites []Site, rule VetoRule, now time.Time) string {
 		len(lost), counting, rule.Window, strings.Join(firstNames(names, 6), ", "))
 }
 
-// readyTime is how long the cluster was Ready in the hour that ends at end.
-func readyTime(h ClusterHealth, end time.Time) time.Duration {
-	begin := end.Add(-History)
+// readyTime is how long the cluster was Ready in the time that ends at end.
+func readyTime(h ClusterHealth, end time.Time, history time.Duration) time.Duration {
+	begin := end.Add(-history)
 	total := time.Duration(0)
 	for i, tr := range h.Transitions {
 		if tr.Status != metav1.ConditionTrue {

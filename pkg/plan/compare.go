@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 )
@@ -98,14 +99,39 @@ func (c *computation) holdBack(it *item, t *target, held Held, isHeld bool) (v1a
 		return "", ""
 	case held.Terminating:
 		return v1alpha1.GateHeld.Of(heldTerminating), "it is being deleted; it comes back when it is gone"
-	case held.PausedUntil.After(c.snap.Now):
-		return v1alpha1.GateHeld.Of(heldPaused), "paused on the live object"
+	case c.paused(t.cluster, held):
+		return v1alpha1.GateHeld.Of(heldPaused), "paused on the live object until " + held.PausedUntil.UTC().Format(time.RFC3339)
 	}
 	if ok, why := c.mayTakeOver(it, held); !ok {
 		c.reportForeignHolder(it, t.cluster, why)
 		return v1alpha1.GateHeld.Of(ClaimedTwice), why
 	}
 	return "", ""
+}
+
+// defaultMaxPause bounds a pause where the configuration does not say.
+const defaultMaxPause = 24 * time.Hour
+
+// paused tells whether someone stopped us on the live object. A pause that is set further ahead than
+// the limit is not honoured, since nobody would notice that it never ends.
+func (c *computation) paused(cluster int, held Held) bool {
+	if !held.PausedUntil.After(c.snap.Now) {
+		return false
+	}
+	limit := defaultMaxPause
+	if m := c.snap.Config.Apply.MaxPause; m != nil {
+		limit = m.Duration
+	}
+	if held.PausedUntil.Sub(c.snap.Now) <= limit {
+		return true
+	}
+	ref := held.ObjectReference
+	c.findings.add(finding{
+		ID: v1alpha1.FindingFieldIgnored, Severity: v1alpha1.SeverityCaution, Object: &ref,
+		Clusters: []string{c.clusters[cluster].Name}, Repository: held.Source,
+		Message: fmt.Sprintf("%s: %s lies more than %s ahead and is not honoured", ref, v1alpha1.AnnotationPausedUntil, limit),
+	})
+	return false
 }
 
 func (c *computation) reportForeignHolder(it *item, cluster int, why string) {
@@ -244,7 +270,8 @@ func (c *computation) reportHeld() {
 var reportedElsewhere = map[string]bool{
 	Unclaimed: true, ClaimedTwice: true, OverrideFailed: true, NoClusterMatches: true, FewerThanMinGroups: true,
 	UnassignedReplicas: true, Headroom: true, v1alpha1.FindingInvalidDocument: true,
-	heldNeedsConfirm: true, heldTerminating: true, heldInUse: true,
+	v1alpha1.FindingInvalidPolicy: true,
+	heldNeedsConfirm:              true, heldTerminating: true, heldInUse: true,
 }
 
 // holdSeverity are the severities of holds that are as somebody wished.

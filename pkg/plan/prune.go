@@ -227,7 +227,7 @@ func (c *computation) keepLive(cluster int, held Held) (v1alpha1.Gate, string) {
 	switch {
 	case held.Terminating:
 		return v1alpha1.GateHeld.Of(heldTerminating), "it is being deleted already"
-	case held.PausedUntil.After(c.snap.Now):
+	case c.paused(cluster, held):
 		return v1alpha1.GateHeld.Of(heldPaused), "paused on the live object"
 	case held.Prune == "disabled":
 		return v1alpha1.GateHeld.Of(heldDisabled), "the live object says " + v1alpha1.AnnotationPrune + ": disabled"

@@ -198,9 +198,8 @@ func (t *typing) placementDocument(s *PlacementSpec) {
 
 func (t *typing) snapshot(s *Snapshot) {
 	switch s.FormatVersion {
-	case FormatVersion:
-	case 0:
-		t.problem("formatVersion", "the field is required; this release reads version %d", FormatVersion)
+	case 0, FormatVersion:
+		// A file that does not say is of the first version.
 	default:
 		t.problem("formatVersion", "version %d of the fleet file is not supported; this release reads version %d",
 			s.FormatVersion, FormatVersion)
