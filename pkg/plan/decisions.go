@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -161,27 +162,35 @@ func (c *computation) accept(it *item, d placement.Decision) {
 // errorFinding returns the id of the finding that says why a decision failed.
 func errorFinding(d placement.Decision) string {
 	for _, n := range d.Notes {
-		if reportedElsewhere[n.ID] {
-			return n.ID
+		if id := noteFinding(n); reportedElsewhere[id] {
+			return id
 		}
 	}
 	return NoClusterMatches
 }
+
+// noteFinding returns the id of the finding that a remark becomes: one without is about a placement that
+// cannot be read.
+func noteFinding(n placement.Note) string { return cmp.Or(n.ID, v1alpha1.FindingInvalidPolicy) }
 
 // noteDecision turns the remarks of a decision into findings; an error is one in any case.
 func (c *computation) noteDecision(it *item, d placement.Decision) {
 	ref := it.ref
 	said := false
 	for _, n := range d.Notes {
-		said = said || d.Error != "" && n.ID == errorFinding(d)
-		c.findings.add(finding{
-			ID: n.ID, Message: fmt.Sprintf("%s: %s", ref, n.Message), Clusters: n.Clusters, Object: &ref,
+		f := finding{
+			ID: noteFinding(n), Message: fmt.Sprintf("%s: %s", ref, n.Message), Clusters: n.Clusters, Object: &ref,
 			Source: it.owner.Position.String(), Repository: it.owner.source.Source,
-		})
+		}
+		if d.Error != "" && f.ID == errorFinding(d) {
+			// Whatever it is about elsewhere, here it leaves the workload without a place.
+			f.Severity, said = v1alpha1.SeverityBlocker, true
+		}
+		c.findings.add(f)
 	}
 	if d.Error != "" && !said {
 		c.findings.add(finding{
-			ID: errorFinding(d), Message: fmt.Sprintf("%s: %s", ref, d.Error), Object: &ref,
+			ID: errorFinding(d), Severity: v1alpha1.SeverityBlocker, Message: fmt.Sprintf("%s: %s", ref, d.Error), Object: &ref,
 			Source: it.owner.Position.String(), Repository: it.owner.source.Source,
 		})
 	}

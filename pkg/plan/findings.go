@@ -14,6 +14,7 @@ type finding = v1alpha1.Finding
 // The ids of the findings that plans and previews give.
 const (
 	APINotServed           = "api-not-served"
+	BuildFailed            = "build-failed"
 	ClaimedTwice           = "claimed-twice"
 	DuplicateKey           = "duplicate-key"
 	FailoverBlocked        = "failover-blocked"
@@ -21,8 +22,10 @@ const (
 	FieldIgnored           = "field-ignored"
 	Headroom               = "headroom"
 	HeldBack               = "held"
+	HelmNotSupported       = "helm-not-supported"
 	HPAMultiplied          = "hpa-multiplied"
 	HPAOwned               = "hpa-owned"
+	JSONMergeUsed          = "json-merge-used"
 	KindNotSupported       = "kind-not-supported"
 	LargeChange            = "large-change"
 	MissingReference       = "missing-reference"
@@ -61,6 +64,7 @@ type FindingKind struct {
 func FindingKinds() []FindingKind {
 	return []FindingKind{
 		{APINotServed, v1alpha1.SeverityBlocker, "A cluster does not serve the kind of an object that is meant for it."},
+		{BuildFailed, v1alpha1.SeverityBlocker, "A kustomization or chart cannot be built; what it held before stays."},
 		{ClaimedTwice, v1alpha1.SeverityBlocker, "An object is declared twice; the declaration that holds it now counts."},
 		{DuplicateKey, v1alpha1.SeverityCaution, "A list has two items with one key, which an API server rejects; the last one is kept."},
 		{FailoverBlocked, v1alpha1.SeverityCaution, "A workload is pinned to its clusters and does not move away from a failed one."},
@@ -68,11 +72,13 @@ func FindingKinds() []FindingKind {
 		{FieldIgnored, v1alpha1.SeverityInfo, "A field is accepted but has no effect here."},
 		{Headroom, v1alpha1.SeverityCaution, "A cluster gets more than it has room for."},
 		{HeldBack, v1alpha1.SeverityCaution, "An object stays as it is because something about it is in doubt or guarded."},
+		{HelmNotSupported, v1alpha1.SeverityBlocker, "A folder is a Helm chart, which this version does not build; what it held before stays."},
 		{HPAMultiplied, v1alpha1.SeverityCaution, "An autoscaler goes to several clusters, and its maximum with it."},
 		{HPAOwned, v1alpha1.SeverityInfo, "An autoscaler owns the replicas of a workload; its share is only where it starts."},
 		{v1alpha1.FindingInvalidConfiguration, v1alpha1.SeverityBlocker, "A document of the configuration has an error."},
 		{v1alpha1.FindingInvalidDocument, v1alpha1.SeverityBlocker, "A file or document cannot be read; what it held before stays."},
 		{v1alpha1.FindingInvalidPolicy, v1alpha1.SeverityBlocker, "A policy has an error and counts as absent."},
+		{JSONMergeUsed, v1alpha1.SeverityInfo, "A strategic merge patch met a kind whose patch keys are not known, so that its lists are replaced."},
 		{KindNotSupported, v1alpha1.SeverityCaution, "A document of Karmada has no meaning here and is not propagated either."},
 		{LargeChange, v1alpha1.SeverityCaution, "A change touches a large part of the fleet."},
 		{MissingReference, v1alpha1.SeverityCaution, "An object refers to another that does not go along."},

@@ -3,6 +3,9 @@ package plan
 import (
 	"testing"
 
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+	"sigs.k8s.io/structured-merge-diff/v6/value"
 	"sigs.k8s.io/yaml"
 )
 
@@ -114,4 +117,41 @@ func parse(t testing.TB, text string) map[string]any {
 		t.Fatal(err)
 	}
 	return decode(t, raw)
+}
+
+// FuzzCovers: no document makes it fail, and the fields of a manifest without lists cover it.
+func FuzzCovers(f *testing.F) {
+	f.Add(`{"data":{"a":"b","c":{}},"spec":{"x":null}}`, `{"f:data":{"f:a":{}}}`)
+	f.Add(`{"spec":{"ports":[{"port":80},[],null,"x"]}}`, `{"f:spec":{"f:ports":{"k:{\"port\":80,\"protocol\":\"TCP\"}":{},"v:1":{},"i:0":{}}}}`)
+	f.Fuzz(func(t *testing.T, manifest, owned string) {
+		var m map[string]any
+		if utiljson.Unmarshal([]byte(manifest), &m) != nil || m == nil {
+			return
+		}
+		covers([]byte(owned), m)
+		if hasList(m) {
+			return
+		}
+		raw, err := fieldpath.SetFromValue(value.NewValueInterface(m)).ToJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !covers(raw, m) {
+			t.Fatalf("%s does not cover %s", raw, manifest)
+		}
+	})
+}
+
+func hasList(v any) bool {
+	switch v := v.(type) {
+	case []any:
+		return true
+	case map[string]any:
+		for _, child := range v {
+			if hasList(child) {
+				return true
+			}
+		}
+	}
+	return false
 }
