@@ -108,7 +108,10 @@ func TestTaints(t *testing.T) {
 		"recovering": {"recovery gates only new placements", observe(append(gone, probe{50, failover.Ready})...), false, time.Time{}, []corev1.Taint{
 			{Key: v1alpha1.TaintUnreachable, Effect: corev1.TaintEffectNoSchedule, TimeAdded: when(40)},
 		}},
-		"turned from unknown to false": {"the toleration goes on counting", observe(append(gone, probe{50, failover.NotReady})...), false, time.Time{}, []corev1.Taint{
+		"starting": {"an API server that starts is not ready for a while; nothing has to leave for that", observe(append(gone, probe{50, failover.NotReady})...), false, time.Time{}, []corev1.Taint{
+			{Key: v1alpha1.TaintUnreachable, Effect: corev1.TaintEffectNoSchedule, TimeAdded: when(40)},
+		}},
+		"turned from unknown to false": {"the toleration goes on counting", observe(append(gone, every(50, 80, failover.NotReady)...)...), false, time.Time{}, []corev1.Taint{
 			{Key: v1alpha1.TaintNotReady, Effect: corev1.TaintEffectNoSchedule, TimeAdded: when(40)},
 			{Key: v1alpha1.TaintNotReady, Effect: corev1.TaintEffectNoExecute, TimeAdded: when(40)},
 		}},
