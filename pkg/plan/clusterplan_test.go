@@ -8,6 +8,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -337,4 +338,31 @@ func TestSeverityOfConfig(t *testing.T) {
 			t.Errorf("severity %q gives rank %d, want %d", severity, got, want)
 		}
 	}
+}
+
+// TestPlansAreSharedBetweenGoroutines: workers render their parts while the next plan is computed.
+func TestPlansAreSharedBetweenGoroutines(t *testing.T) {
+	trees, snap := large(20, "1"), fleetOf(8)
+	planner := plan.NewPlanner(plan.Options{})
+	p := planner.Compute(trees, snap)
+	var workers sync.WaitGroup
+	for _, c := range snap.Clusters {
+		workers.Go(func() {
+			cp, err := p.ClusterPlan(c.Name)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			desired := p.Desired(c.Name)
+			for _, op := range cp.Operations {
+				if u, ok := desired(op.Key()); !ok || u.GetName() != op.Name {
+					t.Errorf("%s is not desired on %s", op.ObjectReference, c.Name)
+				}
+			}
+		})
+	}
+	for range 3 {
+		snap = plan.NextSnapshot(planner.Compute(trees, snap), snap)
+	}
+	workers.Wait()
 }
