@@ -126,7 +126,7 @@ func newClients(cfg *rest.Config) (*clients, error) {
 // env is what one statement works with.
 type env struct {
 	*clients
-	ctx context.Context //nolint:containedctx // It is the test's.
+	ctx context.Context
 	ns  string
 }
 

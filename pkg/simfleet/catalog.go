@@ -346,7 +346,7 @@ func shallowCopy(obj runtime.Object) runtime.Object {
 	}
 	v := reflect.New(reflect.TypeOf(obj).Elem())
 	v.Elem().Set(reflect.ValueOf(obj).Elem())
-	return v.Interface().(runtime.Object) //nolint:forcetypeassert // It has the type of obj.
+	return v.Interface().(runtime.Object)
 }
 
 // allowAll is the authorizer of a cluster whose only user may do everything.

@@ -228,5 +228,5 @@ func customScaleWriter(spec *apiextensionsv1.CustomResourceSubresourceScale) fun
 func jsonPath(path string) []string { return strings.Split(strings.TrimPrefix(path, "."), ".") }
 
 func toInt32(n int64) int32 {
-	return int32(min(max(n, math.MinInt32), math.MaxInt32)) //nolint:gosec // Bounded.
+	return int32(min(max(n, math.MinInt32), math.MaxInt32))
 }

@@ -125,6 +125,8 @@ func (s *server) track(conn net.Conn, state http.ConnState) {
 		s.conns[conn] = struct{}{}
 	case http.StateClosed, http.StateHijacked:
 		delete(s.conns, conn)
+	default:
+		// A busy and an idle connection are both open.
 	}
 }
 

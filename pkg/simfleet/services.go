@@ -62,7 +62,7 @@ func allocateService(c *Cluster, svc *corev1.Service) {
 		return
 	}
 	for i := range sp.Ports {
-		setIfZero(&sp.Ports[i].NodePort, 30000+int32((n+uint32(i)*7919)%2768)) //nolint:gosec // Below 2768.
+		setIfZero(&sp.Ports[i].NodePort, 30000+int32((n+uint32(i)*7919)%2768))
 	}
 }
 

@@ -18,14 +18,21 @@ type tasks struct {
 	run sync.Mutex
 
 	mu      sync.Mutex
-	pending map[string]clock.Timer
+	last    uint64
+	pending map[string]pendingTask
 	paused  bool
 	held    []func()
 	closed  bool
 }
 
+// pendingTask is a timer with a number that tells it from its predecessors.
+type pendingTask struct {
+	number uint64
+	timer  clock.Timer
+}
+
 func newTasks(c clock.WithDelayedExecution) *tasks {
-	return &tasks{clock: c, pending: map[string]clock.Timer{}}
+	return &tasks{clock: c, pending: map[string]pendingTask{}}
 }
 
 // schedule runs f after d. A pending task of the same key is replaced.
@@ -35,31 +42,34 @@ func (t *tasks) schedule(key string, d time.Duration, f func()) {
 	if t.closed {
 		return
 	}
-	if old := t.pending[key]; old != nil {
-		old.Stop()
+	if old, ok := t.pending[key]; ok {
+		old.timer.Stop()
 	}
-	var timer clock.Timer
-	timer = t.clock.AfterFunc(max(d, 0), func() { t.fire(key, timer, f) })
-	t.pending[key] = timer
+	t.last++
+	number := t.last
+	// Never at once, and in a goroutine of its own: a fake clock may run the
+	// function before AfterFunc returns, or while it holds its lock.
+	timer := t.clock.AfterFunc(max(d, time.Nanosecond), func() { go t.fire(key, number, f) })
+	t.pending[key] = pendingTask{number, timer}
 }
 
 // cancel drops a pending task.
 func (t *tasks) cancel(key string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if old := t.pending[key]; old != nil {
-		old.Stop()
+	if old, ok := t.pending[key]; ok {
+		old.timer.Stop()
 		delete(t.pending, key)
 	}
 }
 
-func (t *tasks) fire(key string, timer clock.Timer, f func()) {
+func (t *tasks) fire(key string, number uint64, f func()) {
 	t.mu.Lock()
 	if t.closed {
 		t.mu.Unlock()
 		return
 	}
-	if t.pending[key] == timer {
+	if t.pending[key].number == number {
 		delete(t.pending, key)
 	}
 	if t.paused {
@@ -95,10 +105,10 @@ func (t *tasks) stop() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.closed = true
-	for _, timer := range t.pending {
-		timer.Stop()
+	for _, task := range t.pending {
+		task.timer.Stop()
 	}
-	t.pending, t.held = map[string]clock.Timer{}, nil
+	t.pending, t.held = map[string]pendingTask{}, nil
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {

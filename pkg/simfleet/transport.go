@@ -171,7 +171,7 @@ func (t *memoryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 type memoryResponse struct {
 	link   *link
 	host   string
-	ctx    context.Context //nolint:containedctx // It lives as long as the request.
+	ctx    context.Context
 	cancel context.CancelFunc
 	down   chan struct{}
 

@@ -228,7 +228,7 @@ func (c *Cluster) nodeCount() int32 {
 	if err != nil {
 		return 0
 	}
-	return int32(min(len(objects), 1<<30)) //nolint:gosec // Bounded.
+	return int32(min(len(objects), 1<<30))
 }
 
 func setDeploymentStatus(d *appsv1.Deployment, p progress) {
