@@ -134,20 +134,31 @@ func (a *attempt) filter() {
 	}
 }
 
-// nobody says how many clusters each filter rejected.
+// nobody says how many clusters each filter rejected, and why where the reason is one for all.
 func (a *attempt) nobody() string {
 	if len(a.candidates) == 0 {
 		return "the fleet has no clusters"
 	}
-	counts := map[string]int{}
+	counts, reasons := map[string]int{}, map[string]string{}
 	for i := range a.candidates {
-		counts[a.candidates[i].rejectedBy]++
+		c := &a.candidates[i]
+		if counts[c.rejectedBy]++; counts[c.rejectedBy] == 1 {
+			reasons[c.rejectedBy] = c.reason
+		} else if reasons[c.rejectedBy] != c.reason {
+			reasons[c.rejectedBy] = ""
+		}
 	}
 	var parts []string
 	for _, f := range a.filters {
-		if n := counts[f.name]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%s rejects %d", f.name, n))
+		n := counts[f.name]
+		if n == 0 {
+			continue
 		}
+		part := fmt.Sprintf("%s rejects %d", f.name, n)
+		if reason := reasons[f.name]; reason != "" {
+			part += " (" + reason + ")"
+		}
+		parts = append(parts, part)
 	}
 	return "no cluster matches: " + strings.Join(parts, ", ")
 }
