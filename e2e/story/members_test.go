@@ -28,6 +28,7 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"github.com/armada-sync/armada-sync/e2e/fleet"
 )
@@ -73,7 +74,9 @@ func newMember(t *testing.T, c *fleet.Cluster) *member {
 	if m.typed, err = kubernetes.NewForConfig(c.RESTConfig()); err != nil {
 		t.Fatal(err)
 	}
-	if m.dynamic, err = dynamic.NewForConfig(c.RESTConfig()); err != nil {
+	config := c.RESTConfig()
+	config.WarningHandler = rest.NoWarnings{} // Every kind is listed, deprecated ones too.
+	if m.dynamic, err = dynamic.NewForConfig(config); err != nil {
 		t.Fatal(err)
 	}
 	lists, err := discovery.ServerPreferredResources(m.typed.Discovery())
@@ -86,8 +89,9 @@ func newMember(t *testing.T, c *fleet.Cluster) *member {
 			t.Fatal(err)
 		}
 		for _, r := range l.APIResources {
-			// Events are listed twice, under two groups, and nobody manages them.
-			if slices.Contains(r.Verbs, "watch") && r.Kind != "Event" {
+			// Events are listed twice, under two groups, and nobody manages them. Endpoints are made by
+			// Kubernetes with all labels of their Service and without an owner.
+			if slices.Contains(r.Verbs, "watch") && r.Kind != "Event" && r.Kind != "Endpoints" {
 				m.kinds = append(m.kinds, kind{gv.WithResource(r.Name), r.Kind, r.Namespaced})
 			}
 		}
