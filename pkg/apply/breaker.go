@@ -18,6 +18,8 @@ type breaker struct {
 	openTill time.Time
 	pause    time.Duration
 	maxPause time.Duration
+	// trying tells that a request went out although the breaker is open.
+	trying bool
 	// changed is called without the lock when reachable did.
 	changed func(reachable bool)
 }
@@ -39,6 +41,7 @@ func (b *breaker) allow() error {
 	}
 	// Half open: this one tries, the others wait for it or for the next turn.
 	b.openTill = now.Add(b.pause)
+	b.trying = true
 	return nil
 }
 
@@ -46,10 +49,13 @@ func (b *breaker) allow() error {
 func (b *breaker) report(answered bool) {
 	b.mu.Lock()
 	before := b.failures < breakerThreshold
-	if answered {
-		b.failures, b.pause = 0, 0
-	} else {
+	switch {
+	case answered:
+		b.failures, b.pause, b.trying = 0, 0, false
+	case before || b.trying:
+		// Requests that were in flight together fail together, which counts once.
 		b.failures++
+		b.trying = false
 		if b.failures >= breakerThreshold {
 			b.pause = min(max(2*b.pause, time.Second), b.maxPause)
 			b.openTill = time.Now().Add(b.pause)

@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -122,9 +123,12 @@ func (m *Member) lookAt(ctx context.Context, list []check) (failed []check) {
 // look gets one object by name and takes in what it says.
 func (m *Member) look(ctx context.Context, k check) error {
 	r, err := m.mapper.lookup(k.kind, "")
-	if err != nil {
+	if errors.Is(err, errNotServed) {
 		// Kinds that are not served any more are dealt with by their watch.
 		return nil
+	}
+	if err != nil {
+		return err
 	}
 	kind := kindID{GroupKind: k.kind, apiVersion: r.GroupVersion().String()}
 	accept := acceptMetadata

@@ -87,8 +87,8 @@ func (c *client) doAnyway(ctx context.Context, r call) (answer, error) {
 	start := time.Now()
 	ans, err := c.roundTrip(ctx, r)
 	code := ans.code
-	if status, ok := err.(apierrors.APIStatus); ok { //nolint:errorlint // roundTrip wraps nothing.
-		code = int(status.Status().Code)
+	if status, ok := statusOf(err); ok {
+		code = int(status.Code)
 	}
 	if ctx.Err() == nil || code != 0 {
 		// A request that its caller gave up says nothing about the cluster.
@@ -143,12 +143,12 @@ func statusError(r call, resp *http.Response, body []byte) error {
 	}
 	var status metav1.Status
 	if json.Unmarshal(body, &status) == nil && status.Kind == "Status" && status.Status == metav1.StatusFailure {
-		status.Code = int32(resp.StatusCode) //nolint:gosec // A status code has three digits.
+		status.Code = int32(resp.StatusCode)
 		if retryAfter > 0 {
 			if status.Details == nil {
 				status.Details = &metav1.StatusDetails{}
 			}
-			status.Details.RetryAfterSeconds = max(status.Details.RetryAfterSeconds, int32(retryAfter)) //nolint:gosec // Seconds.
+			status.Details.RetryAfterSeconds = max(status.Details.RetryAfterSeconds, int32(retryAfter))
 		}
 		return &apierrors.StatusError{ErrStatus: status}
 	}

@@ -298,36 +298,49 @@ func sleep(ctx context.Context, d time.Duration) error {
 // widenSets makes the ApplySets list what is to come beside what is there, so that whatever happens
 // from here on no object of ours is of a kind that its set does not list.
 func (r *run) widenSets(todo []job) error {
-	for _, set := range r.plan.Sets {
-		source := r.m.sourceName(set.Source)
-		name := r.m.parentName(source)
-		r.m.state.know(SetID(name), source)
-		wide := plan.ApplySet{Source: source}
-		known, _ := r.m.parents.get(name)
-		wide.GroupKinds = append(wide.GroupKinds, known.groupKinds...)
-		wide.Namespaces = append(wide.Namespaces, known.namespaces...)
-		writes := false
-		for _, j := range todo {
-			if r.m.sourceName(j.Source) == source {
-				writes = true
-				wide.GroupKinds = append(wide.GroupKinds, j.GroupKind())
-				wide.Namespaces = append(wide.Namespaces, j.Namespace)
-			}
+	sets := slices.Clone(r.plan.Sets)
+	for _, j := range todo {
+		if !slices.ContainsFunc(sets, func(s plan.ApplySet) bool { return r.m.sourceName(s.Source) == r.m.sourceName(j.Source) }) {
+			sets = append(sets, plan.ApplySet{Source: j.Source})
 		}
-		if writes {
-			wide.GroupKinds = append(wide.GroupKinds, set.GroupKinds...)
-			wide.Namespaces = append(wide.Namespaces, set.Namespaces...)
-		}
-		for _, gk := range set.GroupKinds {
-			// What no parent of ours listed until now has no object of ours.
-			r.m.state.require(groupKind(gk), !slices.Contains(known.groupKinds, gk))
-			r.m.want(groupKind(gk))
-		}
-		if err := r.m.writeParent(r.requests, r, normalized(wide)); err != nil {
+	}
+	for _, set := range sets {
+		if err := r.m.writeParent(r.requests, r, r.widened(set, todo)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// widened is what a set lists already and, where something of its source is to be written, what the
+// plan wants it to list.
+func (r *run) widened(set plan.ApplySet, todo []job) plan.ApplySet {
+	source := r.m.sourceName(set.Source)
+	name := r.m.parentName(source)
+	r.m.state.know(SetID(name), source)
+	known, _ := r.m.parents.get(name)
+	wide := plan.ApplySet{
+		Source: source, GroupKinds: slices.Clone(known.groupKinds), Namespaces: slices.Clone(known.namespaces),
+	}
+	writes := false
+	for _, j := range todo {
+		if r.m.sourceName(j.Source) == source {
+			writes = true
+			wide.GroupKinds = append(wide.GroupKinds, j.GroupKind())
+			wide.Namespaces = append(wide.Namespaces, j.Namespace)
+		}
+	}
+	if writes {
+		wide.GroupKinds = append(wide.GroupKinds, set.GroupKinds...)
+		wide.Namespaces = append(wide.Namespaces, set.Namespaces...)
+	}
+	wide = normalized(wide)
+	for _, gk := range wide.GroupKinds {
+		// What no parent of ours listed until now has no object of ours.
+		r.m.state.require(groupKind(gk), !slices.Contains(known.groupKinds, gk))
+		r.m.want(groupKind(gk))
+	}
+	return wide
 }
 
 // trimSets makes the ApplySets list what the plan says and what is still there beside it, for example

@@ -169,7 +169,7 @@ func fromAnswer(kind kindID, body []byte) (*observed, error) {
 		return nil, fmt.Errorf("read the answer of the API server: %w", err)
 	}
 	if w.Kind == "Status" {
-		return nil, nil //nolint:nilnil // The documented answer for "there is no object any more".
+		return nil, nil
 	}
 	m := &w.Metadata
 	o := &observed{

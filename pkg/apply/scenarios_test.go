@@ -35,6 +35,7 @@ func scenarios() []scenario {
 		{name: "a restart writes nothing", reason: "an upgrade of the controller must not touch what runs", run: restartWritesNothing},
 		{name: "a missing namespace is created and stays", reason: "Git need not declare it, and what we do not own we do not prune", run: undeclaredNamespace},
 		{name: "a declared namespace goes first", reason: "its objects cannot be there before it", run: declaredNamespace},
+		{name: "a namespace that goes away", reason: "it is waited for, not fought", run: terminatingNamespace},
 		{name: "foreign objects are left alone", reason: "taking over somebody's object is a decision", run: foreignObject},
 		{name: "foreign objects are adopted on request", reason: "fields that kubectl set and Git does not have must go", run: adoption},
 		{name: "an object of ours that was not known", reason: "a lost cache or a stale list must not make a conflict of our own object", run: unknownButOurs, alone: true},
@@ -145,6 +146,31 @@ func declaredNamespace(s *stage) {
 	if got := s.live(ns).GetLabels()["team"]; got != "shop" {
 		s.Errorf("team is %q: the namespace was created as an undeclared one", got)
 	}
+}
+
+func terminatingNamespace(s *stage) {
+	a := configMap(s.ns, "a")
+	s.apply(a)
+	s.create(s.manifest("{apiVersion: v1, kind: ConfigMap, metadata: {name: stays, namespace: $NS, finalizers: [example.com/wait]}}"), "someone")
+	s.delete(object("v1", "Namespace", "", s.ns))
+	s.eventually("the object goes with its namespace", func() error {
+		if _, held := s.held(a); held {
+			return errors.New("still held")
+		}
+		return nil
+	})
+	r := s.try(s.plan(a))
+	if o := outcome(s, r, a); o.Class != apply.ClassWait {
+		s.Errorf("%s %s: %s", o.Outcome, o.Class, o.Message)
+	}
+	s.edit(configMap(s.ns, "stays"), `{"metadata":{"finalizers":null}}`)
+	s.eventually("the namespace and the object come back", func() error {
+		if r := s.try(s.plan(a)); !r.Complete() {
+			return errors.New(describe(r))
+		}
+		return nil
+	})
+	s.quiet(a)
 }
 
 func foreignObject(s *stage) {

@@ -177,8 +177,8 @@ func (r *run) kindIsComing(j job) bool {
 
 // unmet says why a dependency is not met yet; empty: it is.
 func (r *run) unmet(dep v1alpha1.ObjectReference) string {
-	if result, ok := r.resultOf(dep.Key()); ok && result.Outcome == OutcomeFailed {
-		return fmt.Sprintf("for %s, which failed", dep)
+	if result, ok := r.resultOf(dep.Key()); ok && result.Class != ClassNone {
+		return fmt.Sprintf("for %s, which %s", dep, map[bool]string{true: "failed", false: "waits, too"}[result.Outcome == OutcomeFailed])
 	}
 	for i := range r.plan.Operations {
 		if op := &r.plan.Operations[i]; op.Key() == dep.Key() {

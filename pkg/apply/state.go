@@ -549,16 +549,16 @@ func (s *state) know(setID, source string) {
 	s.sets[setID] = source
 }
 
-// require tells that the inventory is not known without the kind; empty tells that certainly no
-// object of the kind is there yet.
+// require tells that the inventory is not known without the kind; empty tells that the set which begins
+// to list it has no object of it yet, which is all there is to know unless another set lists it, too.
 func (s *state) require(gk schema.GroupKind, empty bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := s.kind(gk)
-	k.required = true
-	if empty {
+	if empty && !k.required {
 		k.synced = true
 	}
+	k.required = true
 }
 
 // missingKinds lists the kinds that the inventory waits for.
