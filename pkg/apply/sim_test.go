@@ -164,8 +164,7 @@ func TestEveryFaultIsOvercome(t *testing.T) {
 // insist plans and executes as the engine does, with probes beside, until everything is done.
 func (s *stage) insist(manifests ...*unstructured.Unstructured) {
 	s.Helper()
-	s.eventually("everything is done", func() error {
-		time.Sleep(2 * time.Second)
+	s.every(2*time.Second, "everything is done", func() error {
 		probe, cancel := context.WithTimeout(s.ctx, 5*time.Second)
 		defer cancel()
 		if err := s.member.Probe(probe); err != nil {
@@ -424,5 +423,27 @@ func TestDailyComparison(t *testing.T) {
 		if n := c.Count("get", "configmaps"); n < len(objects) || n > 2*len(objects) {
 			t.Errorf("%d objects were compared %d times in a day", len(objects), n)
 		}
+	})
+}
+
+func TestNewKindsAreNoticed(t *testing.T) {
+	onSim(t, nil, func(s *stage, _ *simfleet.Cluster) {
+		s.synced()
+		crd := s.crd("Gadget")
+		before := s.changeCount()
+		s.create(crd, "someone")
+		s.eventually("the kind is among the facts", func() error {
+			facts, err := s.member.Facts(s.ctx)
+			if err != nil {
+				return err
+			}
+			for _, e := range facts.APIEnablements {
+				if e.GroupVersion == "sim.example.com/v1" && s.changeCount() > before {
+					return nil
+				}
+			}
+			return errors.New("not yet")
+		})
+		s.quietAfter(s.manifest("{apiVersion: sim.example.com/v1, kind: Gadget, metadata: {name: g, namespace: sim}, spec: {size: 1}}"))
 	})
 }

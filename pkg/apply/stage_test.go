@@ -102,9 +102,14 @@ func (s *stage) synced() {
 // eventually looks again and again until check is content.
 func (s *stage) eventually(what string, check func() error) {
 	s.Helper()
+	s.every(5*time.Millisecond, what, check)
+}
+
+func (s *stage) every(interval time.Duration, what string, check func() error) {
+	s.Helper()
 	deadline := time.NewTimer(s.patience)
 	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		err := check()
