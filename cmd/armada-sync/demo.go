@@ -75,7 +75,7 @@ func runDemo(ctx context.Context, s streams, flags *demoFlags) (err error) {
 	if !flags.keep {
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
-	d, err := newStage(dir, flags.clusters)
+	d, err := newStage(dir, flags.clusters) //nolint:contextcheck // The simulated clusters end with Close, not with a context.
 	if err != nil {
 		return err
 	}

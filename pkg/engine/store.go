@@ -55,7 +55,7 @@ func (s *FolderStore) Load(context.Context) (State, error) {
 	snap, problems := plan.ReadFleet(StateFile, data)
 	for _, p := range problems {
 		if p.Severity == v1alpha1.SeverityBlocker {
-			return State{}, fmt.Errorf("read state %q: %s (remove the file to rebuild the state from what the members hold)", file, p)
+			return State{}, fmt.Errorf("read state %q: %w (remove the file to rebuild the state from what the members hold)", file, p)
 		}
 	}
 	return State{Placements: snap.Placements, Clusters: snap.Clusters}, nil

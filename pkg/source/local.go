@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
 
-	"github.com/go-git/go-billy/v5"
 	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/cache"
@@ -290,7 +290,7 @@ func openStorage(gitDir string) (*filesystem.Storage, error) {
 	if err != nil {
 		return nil, err
 	}
-	var files billy.Filesystem = osfs.New(gitDir)
+	files := osfs.New(gitDir)
 	if common != gitDir {
 		files = dotgit.NewRepositoryFilesystem(files, osfs.New(common))
 	}
@@ -374,7 +374,7 @@ func findWorkTree(dir string) (top, gitDir string, err error) {
 // commonDir is where a linked work tree (git worktree add) keeps its objects.
 func commonDir(gitDir string) (string, error) {
 	file := filepath.Join(gitDir, "commondir")
-	if _, err := os.Stat(file); err != nil {
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 		return gitDir, nil
 	}
 	return readPointer(file, "")

@@ -207,10 +207,12 @@ type sshSession struct {
 func (s *sshSession) start(t *sshTransport, conn net.Conn) error {
 	auth := slices.Clone(t.auth)
 	if t.agent != "" {
-		var err error
-		if s.agent, err = net.DialTimeout("unix", t.agent, dialTimeout); err != nil {
+		//nolint:noctx // The session has no context of its own: stop ends it, and this socket is on this machine.
+		agentConn, err := net.DialTimeout("unix", t.agent, dialTimeout)
+		if err != nil {
 			return fmt.Errorf("%w: SSH agent: %w", ErrAuth, err)
 		}
+		s.agent = agentConn
 		auth = append(auth, ssh.PublicKeysCallback(agent.NewClient(s.agent).Signers))
 	}
 	c, channels, requests, err := ssh.NewClientConn(conn, t.loc.address(), &ssh.ClientConfig{

@@ -72,8 +72,9 @@ func (g Gate) NeedsReplan() bool {
 	switch g.Kind() {
 	case GateMove, GateRollout, GateHeld, GateSuspended:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // Finding is something that a reader of a plan must know. ID is one of the ids of docs/findings.

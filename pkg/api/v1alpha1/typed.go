@@ -46,7 +46,7 @@ func (d Document) Typed() (any, []Problem) {
 	if !strings.HasPrefix(d.APIVersion, Group+"/") {
 		decoder.mayIgnore = []string{"status"}
 	}
-	decoder.decode(map[string]any(d.Content), reflect.ValueOf(value).Elem())
+	decoder.decode(d.Content, reflect.ValueOf(value).Elem())
 	t.normalise(value, k)
 	t.validate(value, k)
 	slices.SortStableFunc(t.problems, Problem.Compare)
@@ -198,8 +198,9 @@ func normaliseFailover(f *FailoverBehavior) {
 			return PurgeDirectly
 		case "Graciously":
 			return PurgeGracefully
+		default:
+			return m
 		}
-		return m
 	}
 	if f == nil {
 		return

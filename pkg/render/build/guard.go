@@ -302,8 +302,7 @@ func afterEquals(s string) string {
 func withOrigins(data []byte) ([]byte, error) {
 	var document yaml.Node
 	if err := yaml.Unmarshal(data, &document); err != nil || len(document.Content) == 0 || document.Content[0].Kind != yaml.MappingNode {
-		// kustomize says better what is wrong.
-		return data, nil
+		return data, nil //nolint:nilerr // kustomize says better what is wrong.
 	}
 	root := document.Content[0]
 	for i := 0; i+1 < len(root.Content); i += 2 {
