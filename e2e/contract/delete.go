@@ -26,6 +26,7 @@ func deleteStatements() []statement {
 		{name: "of a collection takes what is selected", check: deleteCollection},
 		{name: "takes dependents along", controllers: true, check: deleteDependents},
 		{name: "orphans dependents when asked to", controllers: true, check: deleteOrphan},
+		{name: "of a claim waits for its protection only", controllers: true, check: deleteClaim},
 		{name: "a dependent of nothing goes", controllers: true, check: deleteAbsentOwner},
 	}
 }
@@ -214,4 +215,16 @@ func deleteAbsentOwner(t *testing.T, e *env) {
 	e.apply(t, configMaps, manager,
 		`{apiVersion: v1, kind: ConfigMap, metadata: {name: child, ownerReferences: [{apiVersion: v1, kind: ConfigMap, name: owner, uid: 11111111-2222-3333-4444-555555555555}]}}`)
 	e.eventually(t, "the child is gone", func() bool { return e.absent(configMaps, "child") })
+}
+
+func deleteClaim(t *testing.T, e *env) {
+	obj := e.apply(t, claims, manager, `{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: p}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}`)
+	if got := fmt.Sprint(obj.GetFinalizers()); got != "[kubernetes.io/pvc-protection]" {
+		t.Errorf("finalizers = %s", got)
+	}
+	mustNotOwn(t, applied(t, obj, manager), field("metadata", "finalizers"))
+	if err := e.in(claims).Delete(e.ctx, "p", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	e.eventually(t, "the claim is gone", func() bool { return e.absent(claims, "p") })
 }

@@ -34,6 +34,8 @@ func scaleSets(t *testing.T, e *env) {
 	if err := unstructured.SetNestedField(scale.Object, int64(4), "spec", "replicas"); err != nil {
 		t.Fatal(err)
 	}
+	// A controller may have written status since.
+	scale.SetResourceVersion("")
 	out, err := e.in(deployments).Update(e.ctx, scale, metav1.UpdateOptions{FieldManager: "scaler"}, "scale")
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package simfleet
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,8 +45,38 @@ func (c *Cluster) changed(gr schema.GroupResource, ch change) {
 		return
 	}
 	c.watchWorkload(gr, ch)
+	c.watchProtection(gr, ch)
 	if svc, ok := ch.after.(*corev1.Service); ok && len(svc.Spec.Selector) > 0 {
 		c.tasks.schedule("endpoints/"+ch.key, 0, func() { c.reconcileEndpoints(ch.key) })
+	}
+}
+
+// The finalizers that keep storage while it is in use.
+const (
+	claimProtection  = "kubernetes.io/pvc-protection"
+	volumeProtection = "kubernetes.io/pv-protection"
+)
+
+func protect(m metav1.Object, finalizer string) {
+	if !slices.Contains(m.GetFinalizers(), finalizer) {
+		m.SetFinalizers(append(m.GetFinalizers(), finalizer))
+	}
+}
+
+// watchProtection lets go of claims and volumes in deletion: no simulated pod
+// uses one.
+func (c *Cluster) watchProtection(gr schema.GroupResource, ch change) {
+	var finalizer string
+	switch ch.after.(type) {
+	case *corev1.PersistentVolumeClaim:
+		finalizer = claimProtection
+	case *corev1.PersistentVolume:
+		finalizer = volumeProtection
+	default:
+		return
+	}
+	if m, err := meta.Accessor(ch.after); err == nil && m.GetDeletionTimestamp() != nil && slices.Contains(m.GetFinalizers(), finalizer) {
+		c.tasks.schedule("protection/"+gr.String()+"/"+ch.key, 0, func() { c.dropFinalizer(place{gr, ch.key}, finalizer) })
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
@@ -50,6 +51,16 @@ func registerDefaults(scheme *runtime.Scheme) {
 		setIfEmpty(&o.Status.Phase, corev1.VolumePending)
 		setIfEmpty(&o.Spec.PersistentVolumeReclaimPolicy, corev1.PersistentVolumeReclaimRetain)
 		setDefault(&o.Spec.VolumeMode, corev1.PersistentVolumeFilesystem)
+		if o.Spec.HostPath != nil {
+			setDefault(&o.Spec.HostPath.Type, corev1.HostPathUnset)
+		}
+	})
+	addDefault(scheme, defaultLimitRange)
+	addDefault(scheme, func(o *discoveryv1.EndpointSlice) {
+		for i := range o.Ports {
+			setDefault(&o.Ports[i].Name, "")
+			setDefault(&o.Ports[i].Protocol, corev1.ProtocolTCP)
+		}
 	})
 	addDefault(scheme, defaultNetworkPolicy)
 	addDefault(scheme, func(o *networkingv1.IngressClass) {
@@ -129,6 +140,8 @@ func defaultStatefulSet(o *appsv1.StatefulSet) {
 	setDefault(&sp.Replicas, 1)
 	setDefault(&sp.RevisionHistoryLimit, 10)
 	for i := range sp.VolumeClaimTemplates {
+		setIfEmpty(&sp.VolumeClaimTemplates[i].APIVersion, "v1")
+		setIfEmpty(&sp.VolumeClaimTemplates[i].Kind, "PersistentVolumeClaim")
 		setIfEmpty(&sp.VolumeClaimTemplates[i].Status.Phase, corev1.ClaimPending)
 		defaultClaimSpec(&sp.VolumeClaimTemplates[i].Spec)
 	}
@@ -189,6 +202,60 @@ func defaultHPA(o *autoscalingv2.HorizontalPodAutoscaler) {
 				Target: autoscalingv2.MetricTarget{Type: autoscalingv2.UtilizationMetricType, AverageUtilization: ptr.To[int32](80)},
 			},
 		}}
+	}
+	if b := o.Spec.Behavior; b != nil {
+		up := autoscalingv2.HPAScalingRules{
+			StabilizationWindowSeconds: ptr.To[int32](0), SelectPolicy: ptr.To(autoscalingv2.MaxChangePolicySelect),
+			Policies: []autoscalingv2.HPAScalingPolicy{
+				{Type: autoscalingv2.PodsScalingPolicy, Value: 4, PeriodSeconds: 15},
+				{Type: autoscalingv2.PercentScalingPolicy, Value: 100, PeriodSeconds: 15},
+			},
+		}
+		down := autoscalingv2.HPAScalingRules{
+			SelectPolicy: ptr.To(autoscalingv2.MaxChangePolicySelect),
+			Policies:     []autoscalingv2.HPAScalingPolicy{{Type: autoscalingv2.PercentScalingPolicy, Value: 100, PeriodSeconds: 15}},
+		}
+		b.ScaleUp, b.ScaleDown = withRules(b.ScaleUp, up), withRules(b.ScaleDown, down)
+	}
+}
+
+// withRules fills the rules that are not said.
+func withRules(said *autoscalingv2.HPAScalingRules, rules autoscalingv2.HPAScalingRules) *autoscalingv2.HPAScalingRules {
+	if said == nil {
+		return &rules
+	}
+	if said.StabilizationWindowSeconds == nil {
+		said.StabilizationWindowSeconds = rules.StabilizationWindowSeconds
+	}
+	if said.SelectPolicy == nil {
+		said.SelectPolicy = rules.SelectPolicy
+	}
+	if said.Policies == nil {
+		said.Policies = rules.Policies
+	}
+	return said
+}
+
+// defaultLimitRange lets the limits of containers default to their maximum and
+// their requests to the limits, then to the minimum.
+func defaultLimitRange(o *corev1.LimitRange) {
+	fill := func(to *corev1.ResourceList, from corev1.ResourceList) {
+		for name, q := range from {
+			if _, ok := (*to)[name]; ok {
+				continue
+			}
+			if *to == nil {
+				*to = corev1.ResourceList{}
+			}
+			(*to)[name] = q.DeepCopy()
+		}
+	}
+	for i := range o.Spec.Limits {
+		if l := &o.Spec.Limits[i]; l.Type == corev1.LimitTypeContainer {
+			fill(&l.Default, l.Max)
+			fill(&l.DefaultRequest, l.Default)
+			fill(&l.DefaultRequest, l.Min)
+		}
 	}
 }
 

@@ -1,13 +1,21 @@
 package simfleet
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
 )
 
 func defaultPod(o *corev1.Pod) {
+	// Ports of the host are defaulted in Pods only, not in templates.
 	requests := func(containers []corev1.Container) {
 		for i := range containers {
+			for j := range containers[i].Ports {
+				if o.Spec.HostNetwork {
+					setIfZero(&containers[i].Ports[j].HostPort, containers[i].Ports[j].ContainerPort)
+				}
+			}
 			r := &containers[i].Resources
 			for name, limit := range r.Limits {
 				if r.Requests == nil {
@@ -40,17 +48,17 @@ func defaultPodSpec(sp *corev1.PodSpec) {
 		sp.ServiceAccountName = sp.DeprecatedServiceAccount
 	}
 	for i := range sp.InitContainers {
-		defaultContainer(&sp.InitContainers[i], sp.HostNetwork)
+		defaultContainer(&sp.InitContainers[i])
 	}
 	for i := range sp.Containers {
-		defaultContainer(&sp.Containers[i], sp.HostNetwork)
+		defaultContainer(&sp.Containers[i])
 	}
 	for i := range sp.Volumes {
 		defaultVolume(&sp.Volumes[i])
 	}
 }
 
-func defaultContainer(c *corev1.Container, hostNetwork bool) {
+func defaultContainer(c *corev1.Container) {
 	if c.ImagePullPolicy == "" {
 		c.ImagePullPolicy = corev1.PullIfNotPresent
 		if imageIsLatest(c.Image) {
@@ -61,9 +69,6 @@ func defaultContainer(c *corev1.Container, hostNetwork bool) {
 	setIfEmpty(&c.TerminationMessagePolicy, corev1.TerminationMessageReadFile)
 	for i := range c.Ports {
 		setIfEmpty(&c.Ports[i].Protocol, corev1.ProtocolTCP)
-		if hostNetwork {
-			setIfZero(&c.Ports[i].HostPort, c.Ports[i].ContainerPort)
-		}
 	}
 	for i := range c.Env {
 		if from := c.Env[i].ValueFrom; from != nil && from.FieldRef != nil {
@@ -114,6 +119,9 @@ func defaultVolume(v *corev1.Volume) {
 	if v.ConfigMap != nil {
 		setDefault(&v.ConfigMap.DefaultMode, corev1.ConfigMapVolumeSourceDefaultMode)
 	}
+	if v.Ephemeral != nil && v.Ephemeral.VolumeClaimTemplate != nil {
+		defaultClaimSpec(&v.Ephemeral.VolumeClaimTemplate.Spec)
+	}
 	if v.HostPath != nil {
 		setDefault(&v.HostPath.Type, corev1.HostPathUnset)
 	}
@@ -141,5 +149,44 @@ func defaultFieldRefs(items []corev1.DownwardAPIVolumeFile) {
 		if items[i].FieldRef != nil {
 			setIfEmpty(&items[i].FieldRef.APIVersion, "v1")
 		}
+	}
+}
+
+// admitPod fills what admission plug-ins set in every Pod: the default priority
+// and the tolerations of a node that is away for five minutes.
+func admitPod(o *corev1.Pod) {
+	o.Status.Phase = corev1.PodPending
+	o.Status.QOSClass = qosClass(&o.Spec)
+	setDefault(&o.Spec.Priority, 0)
+	setDefault(&o.Spec.PreemptionPolicy, corev1.PreemptLowerPriority)
+	for _, key := range []string{corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable} {
+		tolerated := slices.ContainsFunc(o.Spec.Tolerations, func(t corev1.Toleration) bool {
+			return (t.Key == key || t.Key == "") && (t.Effect == corev1.TaintEffectNoExecute || t.Effect == "")
+		})
+		if !tolerated {
+			o.Spec.Tolerations = append(o.Spec.Tolerations, corev1.Toleration{
+				Key: key, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: ptr.To[int64](300),
+			})
+		}
+	}
+}
+
+func qosClass(sp *corev1.PodSpec) corev1.PodQOSClass {
+	guaranteed, some := true, false
+	for _, c := range sp.Containers {
+		for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
+			request, hasRequest := c.Resources.Requests[name]
+			limit, hasLimit := c.Resources.Limits[name]
+			some = some || hasRequest || hasLimit
+			guaranteed = guaranteed && hasRequest && hasLimit && request.Cmp(limit) == 0
+		}
+	}
+	switch {
+	case !some:
+		return corev1.PodQOSBestEffort
+	case guaranteed:
+		return corev1.PodQOSGuaranteed
+	default:
+		return corev1.PodQOSBurstable
 	}
 }

@@ -364,20 +364,24 @@ func TestCutWatchesBreakLater(t *testing.T) {
 }
 
 func TestStaleLists(t *testing.T) {
-	c := newFleet(t, simfleet.Options{}, "a").Cluster("a")
-	d := client(t, c)
-	apply(t, d, configMaps, configMap)
-	apply(t, d, configMaps, strings.Replace(configMap, `"1"`, `"2"`, 1))
-	c.SetFaults(simfleet.Faults{StaleLists: 1})
-	for version, want := range map[string]string{"0": "1", "": "2"} {
-		list, err := d.Resource(configMaps).Namespace("default").List(t.Context(), metav1.ListOptions{ResourceVersion: version, FieldSelector: "metadata.name=c"})
-		if err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		c := newFleet(t, simfleet.Options{}, "a").Cluster("a")
+		// The controllers have furnished the namespaces by then.
+		time.Sleep(time.Second)
+		d := client(t, c)
+		apply(t, d, configMaps, configMap)
+		apply(t, d, configMaps, strings.Replace(configMap, `"1"`, `"2"`, 1))
+		c.SetFaults(simfleet.Faults{StaleLists: 1})
+		for version, want := range map[string]string{"0": "1", "": "2"} {
+			list, err := d.Resource(configMaps).Namespace("default").List(t.Context(), metav1.ListOptions{ResourceVersion: version, FieldSelector: "metadata.name=c"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, _, _ := unstructured.NestedString(list.Items[0].Object, "data", "a"); got != want {
+				t.Errorf("a list at %q says %s, want %s", version, got, want)
+			}
 		}
-		if got, _, _ := unstructured.NestedString(list.Items[0].Object, "data", "a"); got != want {
-			t.Errorf("a list at %q says %s, want %s", version, got, want)
-		}
-	}
+	})
 }
 
 func TestFaultsRepeat(t *testing.T) {
@@ -499,6 +503,33 @@ func TestKubeconfigWorksOverLoopback(t *testing.T) {
 	}
 	if _, err := d.Resource(configMaps).Namespace("default").Get(ctx, "c", metav1.GetOptions{}); !apierrors.IsUnauthorized(err) {
 		t.Errorf("a wrong token gets %v", err)
+	}
+}
+
+func TestPartitionOverLoopback(t *testing.T) {
+	c := newFleet(t, simfleet.Options{}, "a").Cluster("a")
+	kubeconfig, err := c.Kubeconfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := dynamic.NewForConfig(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply(t, d, configMaps, configMap)
+	c.Partition()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := d.Resource(configMaps).Namespace("default").Get(ctx, "c", metav1.GetOptions{}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a cluster that is cut off answers %v", err)
+	}
+	c.Heal()
+	if _, err := d.Resource(configMaps).Namespace("default").Get(t.Context(), "c", metav1.GetOptions{}); err != nil {
+		t.Errorf("after the partition: %v", err)
 	}
 }
 

@@ -7,8 +7,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/metadata/metadatainformer"
@@ -89,4 +91,25 @@ func TestInformersSurviveEverything(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestBookmarks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := newFleet(t, simfleet.Options{}, "a").Cluster("a")
+		w, err := client(t, cluster).Resource(configMaps).Watch(t.Context(), metav1.ListOptions{LabelSelector: "none", AllowWatchBookmarks: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Stop()
+		obj := apply(t, client(t, cluster), configMaps, configMap)
+		start := time.Now()
+		ev := <-w.ResultChan()
+		m, err := meta.Accessor(ev.Object)
+		if err != nil || ev.Type != watch.Bookmark {
+			t.Fatalf("got %s %v", ev.Type, ev.Object)
+		}
+		if m.GetResourceVersion() < obj.GetResourceVersion() || time.Since(start) > time.Minute {
+			t.Errorf("after %v a bookmark at %s, the cluster is at %s", time.Since(start), m.GetResourceVersion(), obj.GetResourceVersion())
+		}
+	})
 }

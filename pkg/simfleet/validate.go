@@ -2,8 +2,10 @@ package simfleet
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -36,6 +38,51 @@ func builtinRules(name string) kindRules {
 		return kindRules{validate: validateConfigMap, validateUpdate: validateConfigMapUpdate}
 	case "Secret":
 		return kindRules{prepareUpdate: keepSecretType, validate: validateSecret, validateUpdate: validateSecretUpdate}
+	case "Deployment", "DaemonSet", "StatefulSet", "Job":
+		return workloadRules(name)
+	case "Pod":
+		return kindRules{
+			prepareCreate: func(_ *Cluster, o runtime.Object) { admitPod(o.(*corev1.Pod)) },
+			validate: func(o runtime.Object) field.ErrorList {
+				return validatePodSpec(&o.(*corev1.Pod).Spec, field.NewPath("spec"))
+			},
+		}
+	case "PersistentVolumeClaim":
+		return kindRules{
+			prepareCreate: func(_ *Cluster, o runtime.Object) {
+				claim := o.(*corev1.PersistentVolumeClaim)
+				claim.Status.Phase = corev1.ClaimPending
+				protect(claim, claimProtection)
+			},
+			validate: validateClaim, validateUpdate: validateClaimUpdate,
+		}
+	case "PersistentVolume":
+		return kindRules{prepareCreate: func(c *Cluster, o runtime.Object) {
+			volume := o.(*corev1.PersistentVolume)
+			now := metav1.NewTime(c.now())
+			volume.Status = corev1.PersistentVolumeStatus{Phase: corev1.VolumePending, LastPhaseTransitionTime: &now}
+			protect(volume, volumeProtection)
+		}}
+	case "Role", "ClusterRole":
+		return kindRules{name: path.ValidatePathSegmentName}
+	case "RoleBinding":
+		return kindRules{name: path.ValidatePathSegmentName, validateUpdate: func(o, old runtime.Object) field.ErrorList {
+			return validateRoleRef(o.(*rbacv1.RoleBinding).RoleRef, old.(*rbacv1.RoleBinding).RoleRef)
+		}}
+	case "ClusterRoleBinding":
+		return kindRules{name: path.ValidatePathSegmentName, validateUpdate: func(o, old runtime.Object) field.ErrorList {
+			return validateRoleRef(o.(*rbacv1.ClusterRoleBinding).RoleRef, old.(*rbacv1.ClusterRoleBinding).RoleRef)
+		}}
+	case "CustomResourceDefinition":
+		return definitionRules()
+	default:
+		return kindRules{}
+	}
+}
+
+// workloadRules returns the rules of the kinds that run pods.
+func workloadRules(name string) kindRules {
+	switch name {
 	case "Deployment":
 		return kindRules{
 			validate: func(o runtime.Object) field.ErrorList {
@@ -48,6 +95,8 @@ func builtinRules(name string) kindRules {
 		}
 	case "DaemonSet":
 		return kindRules{
+			prepareCreate: func(_ *Cluster, o runtime.Object) { countTemplate(o.(*appsv1.DaemonSet), nil) },
+			prepareUpdate: func(o, old runtime.Object) { countTemplate(o.(*appsv1.DaemonSet), old.(*appsv1.DaemonSet)) },
 			validate: func(o runtime.Object) field.ErrorList {
 				d := o.(*appsv1.DaemonSet)
 				return validateWorkload("daemonset", nil, d.Spec.Selector, &d.Spec.Template)
@@ -66,32 +115,6 @@ func builtinRules(name string) kindRules {
 		}
 	case "Job":
 		return kindRules{prepareCreate: prepareJob, validate: validateJob, validateUpdate: validateJobUpdate}
-	case "Pod":
-		return kindRules{
-			prepareCreate: func(_ *Cluster, o runtime.Object) { o.(*corev1.Pod).Status.Phase = corev1.PodPending },
-			validate: func(o runtime.Object) field.ErrorList {
-				return validatePodSpec(&o.(*corev1.Pod).Spec, field.NewPath("spec"))
-			},
-		}
-	case "PersistentVolumeClaim":
-		return kindRules{
-			prepareCreate: func(_ *Cluster, o runtime.Object) {
-				o.(*corev1.PersistentVolumeClaim).Status.Phase = corev1.ClaimPending
-			},
-			validate: validateClaim, validateUpdate: validateClaimUpdate,
-		}
-	case "Role", "ClusterRole":
-		return kindRules{name: path.ValidatePathSegmentName}
-	case "RoleBinding":
-		return kindRules{name: path.ValidatePathSegmentName, validateUpdate: func(o, old runtime.Object) field.ErrorList {
-			return validateRoleRef(o.(*rbacv1.RoleBinding).RoleRef, old.(*rbacv1.RoleBinding).RoleRef)
-		}}
-	case "ClusterRoleBinding":
-		return kindRules{name: path.ValidatePathSegmentName, validateUpdate: func(o, old runtime.Object) field.ErrorList {
-			return validateRoleRef(o.(*rbacv1.ClusterRoleBinding).RoleRef, old.(*rbacv1.ClusterRoleBinding).RoleRef)
-		}}
-	case "CustomResourceDefinition":
-		return definitionRules()
 	default:
 		return kindRules{}
 	}
@@ -277,6 +300,22 @@ func validateResources(r *corev1.ResourceRequirements, at *field.Path) field.Err
 	return errs
 }
 
+// countTemplate keeps the annotation in which a DaemonSet counts its templates,
+// a leftover of an older API that the server still serves.
+func countTemplate(o, old *appsv1.DaemonSet) {
+	n := 1
+	if old != nil {
+		n, _ = strconv.Atoi(old.Annotations[appsv1.DeprecatedTemplateGeneration])
+		if !equality.Semantic.DeepEqual(o.Spec.Template, old.Spec.Template) {
+			n++
+		}
+	}
+	if o.Annotations == nil {
+		o.Annotations = map[string]string{}
+	}
+	o.Annotations[appsv1.DeprecatedTemplateGeneration] = strconv.Itoa(n)
+}
+
 // withClaims returns the pod template with a volume per claim template, as the
 // pods get it.
 func withClaims(spec *appsv1.StatefulSetSpec) *corev1.PodTemplateSpec {
@@ -329,6 +368,9 @@ func prepareJob(_ *Cluster, o runtime.Object) {
 	}
 	if _, ok := job.Spec.Selector.MatchLabels[batchv1.ControllerUidLabel]; !ok {
 		job.Spec.Selector.MatchLabels[batchv1.ControllerUidLabel] = uid
+	}
+	if len(job.Labels) == 0 {
+		job.Labels = maps.Clone(job.Spec.Template.Labels)
 	}
 }
 
