@@ -3,6 +3,8 @@ package simfleet_test
 import (
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -96,19 +98,24 @@ func TestInformersSurviveEverything(t *testing.T) {
 func TestBookmarks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := newFleet(t, simfleet.Options{}, "a").Cluster("a")
-		w, err := client(t, cluster).Resource(configMaps).Watch(t.Context(), metav1.ListOptions{LabelSelector: "none", AllowWatchBookmarks: true})
+		first := apply(t, client(t, cluster), configMaps, configMap)
+		w, err := client(t, cluster).Resource(configMaps).Watch(t.Context(), metav1.ListOptions{
+			ResourceVersion: first.GetResourceVersion(), LabelSelector: "none", AllowWatchBookmarks: true,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer w.Stop()
-		obj := apply(t, client(t, cluster), configMaps, configMap)
+		obj := apply(t, client(t, cluster), configMaps, strings.Replace(configMap, `"1"`, `"2"`, 1))
 		start := time.Now()
 		ev := <-w.ResultChan()
 		m, err := meta.Accessor(ev.Object)
 		if err != nil || ev.Type != watch.Bookmark {
 			t.Fatalf("got %s %v", ev.Type, ev.Object)
 		}
-		if m.GetResourceVersion() < obj.GetResourceVersion() || time.Since(start) > time.Minute {
+		now, errNow := strconv.Atoi(m.GetResourceVersion())
+		wrote, errWrote := strconv.Atoi(obj.GetResourceVersion())
+		if errNow != nil || errWrote != nil || now < wrote || time.Since(start) > time.Minute {
 			t.Errorf("after %v a bookmark at %s, the cluster is at %s", time.Since(start), m.GetResourceVersion(), obj.GetResourceVersion())
 		}
 	})
