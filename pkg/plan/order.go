@@ -115,6 +115,7 @@ func trafficOrder(r v1alpha1.ObjectReference) int {
 		return 0
 	case rankService:
 		return 1
+	default:
+		return 2
 	}
-	return 2
 }

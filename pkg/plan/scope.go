@@ -169,7 +169,7 @@ func (c *computation) knownScopes() scopes {
 				continue
 			}
 			gk := definedKind(o.Unstructured)
-			written, _, _ := unstructured.NestedString(o.Unstructured.Object, "spec", "scope")
+			written, _, _ := unstructured.NestedString(o.Object, "spec", "scope")
 			known[gk] = scopeOf(written != "Cluster")
 		}
 	}
