@@ -22,6 +22,9 @@ func (a *attempt) answer() Decision {
 		}
 		kept = append(kept, c)
 	}
+	if a.trace != nil {
+		a.trace.record(a, nil)
+	}
 	d := a.decision(kept)
 	d.Unassigned = a.unassigned
 	d.Inputs = q.digest
@@ -100,6 +103,9 @@ func (a *attempt) stand() Decision {
 	a.score()
 	a.chosen = kept
 	a.remark()
+	if a.trace != nil {
+		a.trace.record(a, nil)
+	}
 	d := a.decision(kept)
 	d.Standing, d.Inputs = true, a.query.Previous.Inputs
 	return d

@@ -1,7 +1,6 @@
 package placement
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,6 +21,10 @@ type attempt struct {
 	chosen     []*candidate
 	unassigned int64
 	notes      []Note
+	// trace records the steps where someone asked for them; else nil.
+	trace *GroupTrace
+	// supposed is what is supposed of one cluster beyond its facts; else nil.
+	supposed *supposition
 }
 
 // candidate is a cluster in an attempt.
@@ -86,12 +89,23 @@ func (s *scheduler) try(q *query, g *group) *attempt {
 	for i, share := range q.previous {
 		a.candidates[i].placed, a.candidates[i].own = true, share
 	}
+	if s.tracing != nil {
+		a.trace = s.tracing.group(g)
+	}
 	return a
 }
 
 // run decides anew: filter, weigh, measure, score, order, select, divide. It returns nil when every
 // candidate has its share or a reason why not.
 func (a *attempt) run() *failure {
+	fail := a.steps()
+	if a.trace != nil {
+		a.trace.record(a, fail)
+	}
+	return fail
+}
+
+func (a *attempt) steps() *failure {
 	a.filter()
 	if len(a.eligible) == 0 {
 		return &failure{"no-cluster-matches", a.nobody()}
@@ -99,6 +113,9 @@ func (a *attempt) run() *failure {
 	a.weigh()
 	a.measure()
 	a.score()
+	if a.supposed != nil {
+		a.supposed.apply(a)
+	}
 	a.order()
 	if fail := a.choose(); fail != nil {
 		return fail
@@ -123,7 +140,7 @@ func (a *attempt) filter() {
 			if reject == nil {
 				continue
 			}
-			if reason := reject(c); reason != "" {
+			if reason := reject(c); reason != "" && !a.supposed.admits(c) {
 				c.rejectedBy, c.reason = a.filters[j].name, reason
 				break
 			}
@@ -171,6 +188,9 @@ func (a *attempt) weigh() {
 	some := false
 	for _, c := range a.eligible {
 		c.weight = a.query.staticWeight(c.cluster)
+		if a.supposed.admits(c) && a.supposed.weight >= 0 {
+			c.weight = a.supposed.weight
+		}
 		some = some || c.weight > 0
 	}
 	if !some {
@@ -223,6 +243,9 @@ func (a *attempt) measure() {
 // look reads what a cluster has room for.
 func (a *attempt) look(c *candidate) {
 	c.capacity, c.more, c.known = a.ledger.capacity(c.index, &a.query.demand, c.own)
+	if a.supposed.admits(c) && a.supposed.room >= 0 {
+		c.capacity, c.more, c.known = a.supposed.room, subAmounts(a.supposed.room, c.own), true
+	}
 }
 
 // order sorts the eligible clusters by preference: overflow tier, score and capacity descending,
@@ -231,12 +254,5 @@ func (a *attempt) order() {
 	if len(a.query.constraints) == 0 && a.query.least == 0 {
 		return
 	}
-	slices.SortFunc(a.eligible, func(x, y *candidate) int {
-		return cmp.Or(
-			cmp.Compare(x.tier, y.tier),
-			cmp.Compare(y.score, x.score),
-			cmp.Compare(y.capacity, x.capacity),
-			cmp.Compare(x.index, y.index),
-		)
-	})
+	slices.SortFunc(a.eligible, preferred)
 }

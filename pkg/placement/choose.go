@@ -84,6 +84,9 @@ func (a *attempt) choose() *failure {
 		return s.fail()
 	}
 	s.take(picked)
+	if a.trace != nil {
+		a.trace.selected(s, picked)
+	}
 	return nil
 }
 
@@ -190,10 +193,12 @@ func (s *spread) worthOf(g *spreadGroup) worth {
 		}
 		w.held = min(w.held, share)
 	}
-	const parts = 1_000_000 // of a point of the mean score
-	w.mean = scores * parts / int64(len(g.members))
+	w.mean = scores * meanParts / int64(len(g.members))
 	return w
 }
+
+// meanParts is of how many parts of a point mean scores are made.
+const meanParts = 1_000_000
 
 // enough checks that there are as many clusters and groups as the constraints ask for at least.
 // Lenient attempts make do with what there is.

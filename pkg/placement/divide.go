@@ -16,6 +16,7 @@ func (a *attempt) divide() *failure {
 		for _, c := range a.chosen {
 			c.share = *q.Replicas
 		}
+		a.explain("all %d replicas on each chosen cluster, of which there are %d", *q.Replicas, len(a.chosen))
 		return nil
 	}
 	a.spare()
@@ -84,6 +85,7 @@ func (a *attempt) spare() {
 		if c := a.chosen[i]; c.usable {
 			c.usable = false
 			usable--
+			a.explain("%s is given up: %d replicas are too few for minReplicas %d on each", c.Name, *q.Replicas, q.least)
 		}
 	}
 }
@@ -109,6 +111,7 @@ func (a *attempt) divideWhole() int64 {
 		return 0
 	}
 	best.share = n
+	a.explain("the workload is not divided: all %d replicas on %s", n, best.Name)
 	return n
 }
 
@@ -125,6 +128,7 @@ func preferWhole(x, y *candidate, fresh bool) bool {
 // divideStatic divides all replicas by the static weights.
 func (a *attempt) divideStatic() int64 {
 	q := a.query
+	a.explain("all %d replicas by the static weights", *q.Replicas)
 	return a.webster(usable(a.chosen), *q.Replicas, func(c *candidate) seat {
 		return seat{weight: c.weight, least: q.least, most: q.most}
 	})
@@ -153,6 +157,9 @@ func (a *attempt) divideByCapacity() int64 {
 				room = addAmounts(room, c.hold)
 			}
 		}
+		if len(a.group.tiers) > 1 {
+			a.explain("tier %d has room for %s of the %d replicas that are left", tier, amountText(room), rest)
+		}
 		if n := min(rest, room); n > 0 {
 			rest -= a.divideTier(inTier, n)
 		}
@@ -173,8 +180,10 @@ func (a *attempt) divideTier(members []*candidate, n int64) int64 {
 	}
 	switch {
 	case q.fresh || assigned == 0 || broken:
+		a.explain("%s: %d replicas by capacity", whyAnew(q.fresh, broken), n)
 		return a.divideAnew(members, n)
 	case n < assigned:
+		a.explain("scale down from %d to %d: by the shares there are", assigned, n)
 		return a.divideBy(members, n, func(c *candidate) seat {
 			return seat{weight: c.own, least: min(q.least, c.own), most: c.own}
 		})
@@ -183,8 +192,10 @@ func (a *attempt) divideTier(members []*candidate, n int64) int64 {
 		c.share = c.own
 	}
 	if n == assigned {
+		a.explain("%d replicas are placed already: every share is kept", n)
 		return n
 	}
+	a.explain("scale up from %d to %d: shares are kept, %d more by what is free", assigned, n, n-assigned)
 	placed := assigned + a.divideBy(members, n-assigned, func(c *candidate) seat {
 		return seat{weight: c.more, least: subAmounts(q.least, c.own), most: min(c.more, q.most-c.own)}
 	})
@@ -192,6 +203,7 @@ func (a *attempt) divideTier(members []*candidate, n int64) int64 {
 		for _, c := range members {
 			c.share = 0
 		}
+		a.explain("the difference does not fit within the bounds: %d replicas by capacity", n)
 		return a.divideAnew(members, n)
 	}
 	return placed
@@ -209,6 +221,9 @@ func (a *attempt) divideAnew(members []*candidate, n int64) int64 {
 func (a *attempt) divideBy(members []*candidate, n int64, seatOf func(*candidate) seat) int64 {
 	if a.query.division == aggregated {
 		members = prefix(members, n, a.query.fresh, seatOf)
+		if a.trace != nil {
+			a.explain("the fewest clusters that hold %d, used ones first, then by room: %s", n, namesOf(members))
+		}
 	}
 	return a.webster(members, n, seatOf)
 }
@@ -264,6 +279,9 @@ func (a *attempt) webster(members []*candidate, n int64, seatOf func(*candidate)
 		total = total.plus(wide{lo: uint64(parties[i].weight)})
 	}
 	left := webster(n, parties)
+	if a.trace != nil {
+		a.trace.divided(n, taking, parties)
+	}
 	for i, c := range taking {
 		c.share += parties[i].got
 		c.part, c.total = parties[i].weight, total

@@ -6,6 +6,8 @@ type filter struct {
 	name string
 	// prepare returns the test for one attempt; nil: every cluster passes.
 	prepare func(*attempt) check
+	// remedy says what a person can do about a rejection.
+	remedy string
 }
 
 // check returns why a cluster is no place for the workload, "" where it is. The reason is for
@@ -16,14 +18,22 @@ type check func(*candidate) string
 // filters in the order in which they are asked; the first that rejects a cluster is the one shown.
 func filters() []filter {
 	return []filter{
-		{"Terminating", terminating},           // the cluster is being removed
-		{"APIEnablement", apiEnablement},       // the kind is not served there
-		{"TaintToleration", taintToleration},   // the policy does not tolerate its taints
-		{"ClusterAffinity", clusterAffinity},   // the policy selects other clusters
-		{"SpreadTopology", spreadTopology},     // the field that constraints group by is not set
-		{"Eviction", eviction},                 // the workload is being moved away from it
-		{"WorkloadAffinity", workloadAffinity}, // the workload's group is elsewhere
-		{"AntiAffinity", workloadAntiAffinity}, // the workload's group is there already
+		// the cluster is being removed
+		{"Terminating", terminating, "nothing: the cluster is leaving the fleet"},
+		// the kind is not served there
+		{"APIEnablement", apiEnablement, "install the kind's CRD there, or let a policy place the CRD there"},
+		// the policy does not tolerate its taints
+		{"TaintToleration", taintToleration, "tolerate the taint in placement.clusterTolerations, or take it off the cluster"},
+		// the policy selects other clusters
+		{"ClusterAffinity", clusterAffinity, "change the cluster's labels or fields so that the affinity selects it, or widen the affinity"},
+		// the field that constraints group by is not set
+		{"SpreadTopology", spreadTopology, "set the field or label on the cluster, or drop the spread constraint"},
+		// the workload is being moved away from it
+		{"Eviction", eviction, "wait until the eviction is over"},
+		// the workload's group is elsewhere
+		{"WorkloadAffinity", workloadAffinity, "place another workload of the group there, or drop placement.workloadAffinity.affinity"},
+		// the workload's group is there already
+		{"AntiAffinity", workloadAntiAffinity, "move the group's other workload away, or drop placement.workloadAffinity.antiAffinity"},
 	}
 }
 

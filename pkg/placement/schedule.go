@@ -16,10 +16,13 @@ const defaultFailbackAfter = 10 * time.Minute
 // the decisions by workload (ObjectReference.Compare). A request that cannot be satisfied, or whose
 // policy is invalid, gets a decision with an Error and hinders no other.
 func Schedule(requests []Request, fleet *Fleet) []Decision {
-	s := newScheduler(fleet)
+	return newScheduler(fleet).schedule(requests)
+}
+
+func (s *scheduler) schedule(requests []Request) []Decision {
 	queries := make([]*query, len(requests))
 	for i := range requests {
-		queries[i] = fleet.newQuery(&requests[i])
+		queries[i] = s.fleet.newQuery(&requests[i])
 		s.neighbours.groupBy(queries[i])
 	}
 	// What workloads hold is theirs until they are decided about themselves.
@@ -64,6 +67,9 @@ type scheduler struct {
 	// candidates is the memory of one attempt, used again by the next.
 	candidates []candidate
 	eligible   []*candidate
+	// question is what Explain asks, nil in Schedule; tracing is set while it is answered.
+	question *question
+	tracing  *Trace
 }
 
 func newScheduler(f *Fleet) *scheduler {
@@ -78,7 +84,15 @@ func newScheduler(f *Fleet) *scheduler {
 // its affinity groups, keep what it has where none can hold it, and book the answer.
 func (s *scheduler) decide(q *query) Decision {
 	s.unbookPrevious(q)
+	asked := s.question.about(q)
+	if asked {
+		s.tracing = &Trace{}
+	}
 	d := s.answer(q)
+	if asked {
+		s.question.trace, s.tracing = s.tracing, nil
+		s.explain(q, &d)
+	}
 	s.lookBack(q, &d)
 	if d.Standing || d.Error != "" {
 		s.bookPrevious(q)
