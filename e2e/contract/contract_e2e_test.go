@@ -12,7 +12,10 @@ import (
 
 // TestReal checks the contract on a real API server with its controllers.
 func TestReal(t *testing.T) {
-	f := fleet.StartT(t, fleet.Options{Names: []string{"contract"}, WithControllers: true, WithNodes: 1})
+	f := fleet.StartT(t, fleet.Options{
+		Names: []string{"contract"}, WithControllers: true, WithNodes: 1,
+		Controllers: append(fleet.DefaultControllers(), "persistentvolumeclaim-protection-controller"),
+	})
 	c := f.Cluster("contract")
 	contract.Run(t, c.RESTConfig(), contract.Features{
 		Controllers: true,

@@ -150,6 +150,8 @@ func TestWorkloadsBehaveAsAsked(t *testing.T) {
 						if cond.Status != c.availableCondition {
 							t.Errorf("available is %s", cond.Status)
 						}
+					default:
+						t.Errorf("an unexpected condition %s", cond.Type)
 					}
 				}
 			})
