@@ -7,6 +7,18 @@ import (
 )
 
 // Cluster is a member of the fleet: what it is, how to reach it and what it can hold.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:scope=Cluster,shortName=mcl,categories=armada
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.kubernetesVersion`
+// +kubebuilder:printcolumn:name="Region",type=string,JSONPath=`.spec.region`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Taints",type=string,JSONPath=`.status.summary.taints`
+// +kubebuilder:printcolumn:name="Capacity",type=string,JSONPath=`.status.summary.capacity`
+// +kubebuilder:printcolumn:name="Provider",type=string,JSONPath=`.spec.provider`,priority=1
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type Cluster struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -18,15 +30,24 @@ type Cluster struct {
 }
 
 // ClusterSpec is what people say about a cluster.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.kubeconfigFile)",message="kubeconfigFile is for a standalone controller; use secretRef"
 type ClusterSpec struct {
 	Provider string `json:"provider,omitempty"`
 	Region   string `json:"region,omitempty"`
 	// Zone is Karmada's deprecated single zone; it is read as the only item of Zones.
-	Zone  string   `json:"zone,omitempty"`
+	Zone string `json:"zone,omitempty"`
+	// +listType=set
 	Zones []string `json:"zones,omitempty"`
 	// Taints keep workloads away that do not tolerate them.
+	// +listType=map
+	// +listMapKey=key
+	// +listMapKey=effect
+	// +kubebuilder:validation:MaxItems=100
 	Taints []corev1.Taint `json:"taints,omitempty"`
 	// ResourceModels name grades of nodes by ranges of their resources.
+	// +listType=map
+	// +listMapKey=grade
 	ResourceModels []ResourceModel `json:"resourceModels,omitempty"`
 
 	// KubeconfigFile is how a standalone controller reaches the cluster, relative to the
@@ -50,15 +71,21 @@ type ClusterSpec struct {
 
 // SecretReference names a Secret.
 type SecretReference struct {
+	// Namespace of the Secret. Default: the controller's own.
 	Namespace string `json:"namespace,omitempty"`
-	Name      string `json:"name"`
+	// +kubebuilder:validation:MinLength=1
+	Name string `json:"name"`
 	// Key is the entry of the Secret. Default: kubeconfig, or value where there is none.
 	Key string `json:"key,omitempty"`
 }
 
 // ResourceModel is a grade of nodes.
 type ResourceModel struct {
-	Grade  uint                 `json:"grade"`
+	// +kubebuilder:validation:Minimum=0
+	Grade uint `json:"grade"`
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
 	Ranges []ResourceModelRange `json:"ranges"`
 }
 
@@ -74,22 +101,41 @@ type ClusterStatus struct {
 	ObservedGeneration int64  `json:"observedGeneration,omitempty"`
 	KubernetesVersion  string `json:"kubernetesVersion,omitempty"`
 	// APIEnablements are the kinds that the cluster serves. Absent: everything.
+	// +listType=atomic
 	APIEnablements []APIEnablement `json:"apiEnablements,omitempty"`
 	// Conditions carry Ready; without it the cluster counts as ready.
-	Conditions      []metav1.Condition `json:"conditions,omitempty"`
-	NodeSummary     *NodeSummary       `json:"nodeSummary,omitempty"`
-	ResourceSummary *ResourceSummary   `json:"resourceSummary,omitempty"`
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// Taints are those that the cluster's health puts on it, with their times. Those of the spec come
+	// on top.
+	// +listType=atomic
+	Taints []corev1.Taint `json:"taints,omitempty"`
+	// Summary says the same in words for lists of clusters.
+	Summary         *ClusterSummary  `json:"summary,omitempty"`
+	NodeSummary     *NodeSummary     `json:"nodeSummary,omitempty"`
+	ResourceSummary *ResourceSummary `json:"resourceSummary,omitempty"`
 	// RemedyActions are Karmada's; they are accepted and not acted on.
+	// +listType=atomic
 	RemedyActions []string `json:"remedyActions,omitempty"`
 	// ExternalScores are scores from 0 to 100 that someone else publishes, by name, for the scorer
 	// External.
 	ExternalScores map[string]int64 `json:"externalScores,omitempty"`
 }
 
+// ClusterSummary is what a list of clusters shows.
+type ClusterSummary struct {
+	// Taints are all taints in force, as key:effect.
+	Taints string `json:"taints,omitempty"`
+	// Capacity is what is allocated of what can be allocated, as "cpu 3/16, memory 10Gi/64Gi, nodes 2/2".
+	Capacity string `json:"capacity,omitempty"`
+}
+
 // APIEnablement lists the served kinds of a group and version.
 type APIEnablement struct {
-	GroupVersion string        `json:"groupVersion"`
-	Resources    []APIResource `json:"resources,omitempty"`
+	GroupVersion string `json:"groupVersion"`
+	// +listType=atomic
+	Resources []APIResource `json:"resources,omitempty"`
 }
 
 // APIResource is a served kind.
@@ -115,6 +161,7 @@ type ResourceSummary struct {
 	// Ours is the part of Allocated and Allocating that belongs to what we manage.
 	Ours corev1.ResourceList `json:"ours,omitempty"`
 	// AllocatableModelings count the nodes of each grade.
+	// +listType=atomic
 	AllocatableModelings []AllocatableModeling `json:"allocatableModelings,omitempty"`
 }
 

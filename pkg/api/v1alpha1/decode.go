@@ -10,6 +10,8 @@ import (
 
 // Limits bound what one file may cost to read. A file beyond a limit gives one problem, and the rest
 // of it is not read; other files are not affected.
+//
+// +kubebuilder:object:generate=false
 type Limits struct {
 	// MaxBytes is the size of a file. Reading takes up to about 100 bytes of memory for each of its
 	// bytes where these are as dense as in "[1,1,1]".
@@ -37,6 +39,8 @@ func DefaultLimits() Limits {
 }
 
 // Document is one YAML or JSON document, or one item of a list of objects.
+//
+// +kubebuilder:object:generate=false
 type Document struct {
 	// Position is the file and the first line with content.
 	Position Position

@@ -19,6 +19,15 @@ type Snapshot struct {
 }
 
 // Placement is a decision: where a workload is, with how many replicas, and how its moves stand.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:shortName=pl,categories=armada
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="Workload",type=string,JSONPath=`.status.summary.workload`
+// +kubebuilder:printcolumn:name="Clusters",type=string,JSONPath=`.status.summary.clusters`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type Placement struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -30,10 +39,12 @@ type Placement struct {
 type PlacementSpec struct {
 	Workload ObjectReference `json:"workload"`
 	// Clusters are the chosen ones, by name.
+	// +listType=atomic
 	Clusters []TargetCluster `json:"clusters,omitempty"`
 	// AffinityGroup is the name of the clusterAffinities group that was used.
 	AffinityGroup string `json:"affinityGroup,omitempty"`
 	// Evicting names clusters that the workload is being moved away from.
+	// +listType=atomic
 	Evicting []string `json:"evicting,omitempty"`
 	// RebalanceAt asks for fresh scheduling once, when the snapshot's time has reached it.
 	RebalanceAt *metav1.Time `json:"rebalanceAt,omitempty"`
@@ -44,24 +55,45 @@ type PlacementSpec struct {
 
 // TargetCluster is a chosen cluster. Replicas is nil for objects without replicas.
 type TargetCluster struct {
-	Name     string `json:"name"`
+	// +kubebuilder:validation:MinLength=1
+	Name string `json:"name"`
+	// +kubebuilder:validation:Minimum=0
 	Replicas *int64 `json:"replicas,omitempty"`
 }
 
 // PlacementStatus holds timers, moves and debts. Reasons are not kept; explain recomputes them.
 type PlacementStatus struct {
-	ObservedGeneration int64              `json:"observedGeneration,omitempty"`
-	Conditions         []metav1.Condition `json:"conditions,omitempty"`
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Conditions carry Ready, Reconciling and Stalled.
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
 	// Moves are removals that wait for their new copies.
+	// +listType=atomic
 	Moves []MoveStatus `json:"moves,omitempty"`
 	// UnhealthySince are the timers of application failover, by cluster.
+	// +listType=atomic
 	UnhealthySince []ClusterTime `json:"unhealthySince,omitempty"`
 	// Debts are removals that an unreachable cluster still owes.
+	// +listType=atomic
 	Debts []ClusterTime `json:"debts,omitempty"`
 	// FailbackSince is since when an earlier affinity group has been able to hold the workload.
 	FailbackSince *metav1.Time `json:"failbackSince,omitempty"`
 	// Worst are the up to ten clusters that are worst off, with the reason.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=10
 	Worst []ClusterMessage `json:"worst,omitempty"`
+	// Summary says the decision in words for lists of placements.
+	Summary *PlacementSummary `json:"summary,omitempty"`
+}
+
+// PlacementSummary is what a list of placements shows.
+type PlacementSummary struct {
+	// Workload is "Kind namespace/name".
+	Workload string `json:"workload,omitempty"`
+	// Clusters are the chosen ones with their shares, as "eu-1=3, us-1=2", shortened where they are
+	// many.
+	Clusters string `json:"clusters,omitempty"`
 }
 
 // MoveStatus is one removal that waits.
@@ -71,6 +103,7 @@ type MoveStatus struct {
 	Since metav1.Time `json:"since"`
 	// To are the clusters that take over, with a new or a greater share, by name. The old copy waits
 	// for them and for no others.
+	// +listType=atomic
 	To []string `json:"to,omitempty"`
 	// HealthySince is since when all new copies are healthy; nil: not yet.
 	HealthySince *metav1.Time `json:"healthySince,omitempty"`

@@ -5,6 +5,16 @@ import (
 )
 
 // GitSource is a repository to pull: from where, as whom, and how fast a change may spread.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:shortName=gs,categories=armada
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.spec.url`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Revision",type=string,JSONPath=`.status.revision`
+// +kubebuilder:printcolumn:name="Applied",type=string,JSONPath=`.status.appliedRevision`,priority=1
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type GitSource struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -16,15 +26,34 @@ type GitSource struct {
 }
 
 // GitSourceSpec is what people ask of a source.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.credentialsFile)",message="credentialsFile is for a standalone controller; use secretRef"
 type GitSourceSpec struct {
 	// URL is https, ssh, or, standalone only, file.
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(https|ssh)://[^\\\\s]+$') || self.matches('^[A-Za-z0-9_.][A-Za-z0-9_.-]*@[A-Za-z0-9.][A-Za-z0-9.-]*:[^\\\\s:-][^\\\\s]*$')",message="an address is https://…, ssh://… or user@host:path"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^https://[^/]*@') && !self.matches('^ssh://[^/@]*:[^/@]*@')",message="the address holds credentials; put them into the Secret of secretRef"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[?#]')",message="an address has no query or fragment; use ref to choose a revision"
 	URL string `json:"url"`
 	Ref GitRef `json:"ref,omitempty"`
 	// Path is the folder that is read, relative to the root of the repository. Default "./".
+	// +kubebuilder:default="./"
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && !self.matches('(^|/)[.][.](/|$)')",message="the path is a folder inside the repository"
 	Path string `json:"path,omitempty"`
 	// Interval between polls. Default 30s.
+	// +kubebuilder:default="30s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="the duration must be positive"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ns|us|ms|s|m|h))+$"
 	Interval *metav1.Duration `json:"interval,omitempty"`
 	// Timeout of one fetch. Default 60s.
+	// +kubebuilder:default="1m0s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="the duration must be positive"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ns|us|ms|s|m|h))+$"
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
 	// SecretRef names the Secret with credentials, in the same namespace. On a hub only.
 	SecretRef *LocalSecretReference `json:"secretRef,omitempty"`
@@ -32,18 +61,27 @@ type GitSourceSpec struct {
 	// bearerToken, caFile, identity, known_hosts). Standalone only; relative to the configuration.
 	CredentialsFile string `json:"credentialsFile,omitempty"`
 	// TargetNamespace receives namespaced objects that name no namespace. Default "default".
+	// +kubebuilder:default="default"
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 	TargetNamespace string `json:"targetNamespace,omitempty"`
 	// PoliciesFor lists other sources ("namespace/name" or "name") whose objects this source's
 	// policies may reach.
+	// +listType=atomic
 	PoliciesFor []string `json:"policiesFor,omitempty"`
 	// Suspend stops following; what is applied stays.
 	Suspend bool `json:"suspend,omitempty"`
 	// PinnedRevision is the commit that a rollback pinned the source to; empty: follow Ref.
+	// +kubebuilder:validation:Pattern="^([^@\\s]+@)?(sha1:|sha256:)?([0-9a-f]{40}|[0-9a-f]{64})$"
 	PinnedRevision string `json:"pinnedRevision,omitempty"`
 	// DeletionPolicy says what happens to applied objects when the source goes. Default Orphan.
+	// +kubebuilder:default=Orphan
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 	// MaxPrunePercent is the share of the source's objects on a cluster that may go from Git at
 	// once, counted above ten objects. Default 30.
+	// +kubebuilder:default=30
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
 	MaxPrunePercent *int32 `json:"maxPrunePercent,omitempty"`
 	// Rollout says how fast a change spreads. Nil: to all clusters at once.
 	Rollout *Rollout `json:"rollout,omitempty"`
@@ -52,26 +90,34 @@ type GitSourceSpec struct {
 	// Limits bound what is read from the repository.
 	Limits *SourceLimits `json:"limits,omitempty"`
 	// IgnoreDrift lists fields that belong to someone else.
+	// +listType=atomic
 	IgnoreDrift []IgnoreRule `json:"ignoreDrift,omitempty"`
 }
 
 // GitRef selects a commit. At most one field; none: branch main.
+//
+// +kubebuilder:validation:XValidation:rule="[has(self.branch), has(self.tag), has(self.semver), has(self.commit), has(self.name)].filter(set, set).size() <= 1",message="at most one of branch, tag, semver, commit and name may be set"
 type GitRef struct {
 	Branch string `json:"branch,omitempty"`
 	Tag    string `json:"tag,omitempty"`
 	// SemVer is a range of versions; the highest matching tag wins.
 	SemVer string `json:"semver,omitempty"`
+	// +kubebuilder:validation:Pattern="^([^@\\s]+@)?(sha1:|sha256:)?([0-9a-f]{40}|[0-9a-f]{64})$"
 	Commit string `json:"commit,omitempty"`
 	// Name is a full reference name such as refs/pull/420/head.
+	// +kubebuilder:validation:Pattern="^refs/"
 	Name string `json:"name,omitempty"`
 }
 
 // LocalSecretReference names a Secret in the namespace of the object that refers to it.
 type LocalSecretReference struct {
+	// +kubebuilder:validation:MinLength=1
 	Name string `json:"name"`
 }
 
 // DeletionPolicy says what becomes of applied objects when their source is deleted.
+//
+// +kubebuilder:validation:Enum=Orphan;Prune
 type DeletionPolicy string
 
 // The values of DeletionPolicy.
@@ -82,53 +128,79 @@ const (
 
 // Rollout spreads a commit over the clusters step by step.
 type Rollout struct {
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=100
+	// +listType=atomic
 	Steps []RolloutStep `json:"steps"`
 	// MaxParallel is how many clusters change at the same time. 0: no limit.
+	// +kubebuilder:validation:Minimum=0
 	MaxParallel int `json:"maxParallel,omitempty"`
 	// StopOnUnhealthy stops at an unhealthy step. Default true.
 	StopOnUnhealthy *bool `json:"stopOnUnhealthy,omitempty"`
 }
 
 // RolloutStep is one step: the clusters of a selector, or a percentage of all in order of name.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.clusterSelector) != has(self.percent)",message="exactly one of clusterSelector and percent must be set"
 type RolloutStep struct {
 	ClusterSelector *ClusterAffinity `json:"clusterSelector,omitempty"`
-	Percent         *int32           `json:"percent,omitempty"`
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	Percent *int32 `json:"percent,omitempty"`
 	// Soak is how long the step must stay healthy before the next begins.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ns|us|ms|s|m|h))+$"
 	Soak *metav1.Duration `json:"soak,omitempty"`
 }
 
 // Tenant bounds a source.
 type Tenant struct {
 	// ServiceAccount is whom the source acts as on members, as namespace/name.
-	ServiceAccount    string            `json:"serviceAccount,omitempty"`
-	AllowedNamespaces []string          `json:"allowedNamespaces,omitempty"`
-	AllowedKinds      []AllowedKind     `json:"allowedKinds,omitempty"`
-	AllowedClusters   []ClusterAffinity `json:"allowedClusters,omitempty"`
+	// +kubebuilder:validation:Pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"
+	ServiceAccount string `json:"serviceAccount,omitempty"`
+	// +listType=atomic
+	AllowedNamespaces []string `json:"allowedNamespaces,omitempty"`
+	// +listType=atomic
+	AllowedKinds []AllowedKind `json:"allowedKinds,omitempty"`
+	// +listType=atomic
+	AllowedClusters []ClusterAffinity `json:"allowedClusters,omitempty"`
 }
 
 // AllowedKind names a kind, or with Kind "*" all kinds of a group.
 type AllowedKind struct {
 	Group string `json:"group"`
-	Kind  string `json:"kind"`
+	// +kubebuilder:validation:MinLength=1
+	Kind string `json:"kind"`
 }
 
 // SourceLimits bound what is read from a repository.
 type SourceLimits struct {
 	// MaxFileBytes bounds one file. Default 10 MiB.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1073741824
 	MaxFileBytes *int64 `json:"maxFileBytes,omitempty"`
 	// MaxTotalBytes bounds all files that are read. Default 256 MiB.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1099511627776
 	MaxTotalBytes *int64 `json:"maxTotalBytes,omitempty"`
 	// MaxFiles bounds the number of files. Default 100000.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000000
 	MaxFiles *int64 `json:"maxFiles,omitempty"`
 }
 
 // IgnoreRule leaves fields to someone else: by JSON pointer, by manager, or both.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.paths) || has(self.managers)",message="one of paths and managers is required"
 type IgnoreRule struct {
 	// Target restricts the rule to the objects of a selector. Nil: all.
 	Target *ResourceSelector `json:"target,omitempty"`
 	// Paths are JSON pointers.
+	// +listType=atomic
 	Paths []string `json:"paths,omitempty"`
 	// Managers are field managers whose fields are left alone.
+	// +listType=atomic
 	Managers []string `json:"managers,omitempty"`
 }
 
@@ -136,6 +208,8 @@ type IgnoreRule struct {
 type GitSourceStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// Conditions carry Ready, Reconciling and Stalled.
+	// +listType=map
+	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 	// Revision is the last one that was fetched, AppliedRevision the last one that was carried out.
 	Revision        string `json:"revision,omitempty"`

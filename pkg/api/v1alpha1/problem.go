@@ -20,6 +20,8 @@ const (
 )
 
 // Problem is something wrong, or worth knowing, about one field of one document.
+//
+// +kubebuilder:object:generate=false
 type Problem struct {
 	// Position is the file and line that the problem is about.
 	Position Position
