@@ -26,6 +26,8 @@ type inputs struct {
 	path  string
 	fleet string
 	now   string
+	// assume is registered by the commands that ask what if.
+	assume assumeFlags
 
 	builder *build.Builder
 }
@@ -196,5 +198,5 @@ func (in *inputs) readFleet(stdin io.Reader, stderr io.Writer) (plan.Snapshot, e
 			return plan.Snapshot{}, fmt.Errorf("--now: %w", err)
 		}
 	}
-	return snap, nil
+	return in.assume.apply(snap)
 }

@@ -42,6 +42,7 @@ the same.`,
 		},
 	}
 	flags.register(cmd)
+	flags.assume.register(cmd)
 	f := cmd.Flags()
 	f.StringVar(&flags.ref, "ref", "", "commit, branch or tag to read (default: as it stands; HEAD of a bare repository)")
 	f.StringVar(&flags.cluster, "cluster", "", "only this cluster")
@@ -92,19 +93,25 @@ func planFormatNames() []string {
 
 // compute reads everything and computes the plan.
 func (in *inputs) compute(ctx context.Context, stdin io.Reader, stderr io.Writer) (*plan.Plan, error) {
-	snap, err := in.readFleet(stdin, stderr)
-	if err != nil {
-		return nil, err
-	}
-	repos, err := in.open(snap)
-	if err != nil {
-		return nil, err
-	}
-	trees, err := in.readTrees(ctx, repos, in.ref)
+	trees, snap, err := in.read(ctx, stdin, stderr)
 	if err != nil {
 		return nil, err
 	}
 	return plan.Compute(trees, snap), nil
+}
+
+// read reads the fleet and, at the ref, every repository.
+func (in *inputs) read(ctx context.Context, stdin io.Reader, stderr io.Writer) (plan.Trees, plan.Snapshot, error) {
+	snap, err := in.readFleet(stdin, stderr)
+	if err != nil {
+		return nil, snap, err
+	}
+	repos, err := in.open(snap)
+	if err != nil {
+		return nil, snap, err
+	}
+	trees, err := in.readTrees(ctx, repos, in.ref)
+	return trees, snap, err
 }
 
 // planErrors tells that a document or a workload has an error.

@@ -45,6 +45,7 @@ bar is blocker unless --fail-on says otherwise, which alone makes findings count
 		},
 	}
 	flags.register(cmd)
+	flags.assume.register(cmd)
 	f := cmd.Flags()
 	f.StringVar(&flags.base, "base", "", "commit, branch or tag that the change is against, taken at its merge base with the head (required)")
 	f.StringVar(&flags.head, "head", "", "commit, branch or tag with the change (default: as it stands; HEAD of a bare repository)")

@@ -94,6 +94,7 @@ Exit codes: 0 done; 1 error; 2 changes (with --exit-code); 3 findings at or abov
 		newPlan(s),
 		newRender(s),
 		newPreview(s),
+		newExplain(s),
 		newRun(s),
 	)
 	return root

@@ -34,9 +34,9 @@ func NewPlanner(o Options) *Planner { return &Planner{options: o, cache: newCach
 func Compute(trees Trees, snap Snapshot) *Plan { return NewPlanner(Options{}).Compute(trees, snap) }
 
 // Compute returns the plan for the trees of all sources on a fleet.
-func (p *Planner) Compute(trees Trees, snap Snapshot) *Plan {
-	c := p.begin(trees, snap)
+func (p *Planner) Compute(trees Trees, snap Snapshot) *Plan { return p.begin(trees, snap).run() }
 
+func (c *computation) run() *Plan {
 	// 1. What the trees already know to be wrong.
 	c.collectProblems()
 	// 2. Scope and namespace of every object.
@@ -87,6 +87,9 @@ type computation struct {
 	secretsUnchecked []bool
 	// moves by the key of the object that leaves, in the order of keys.
 	moves moveSet
+	// explained keeps what placement was asked, in asked, for someone who asks why.
+	explained bool
+	asked     [][]placement.Request
 }
 
 // begin sorts the input, so that its order cannot show in the plan.

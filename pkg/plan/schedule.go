@@ -12,6 +12,9 @@ func (c *computation) placements(requests []placement.Request) []placement.Decis
 			ImplicitTolerationSeconds: c.snap.Config.Failover.ImplicitTolerationSeconds,
 		})
 	}
+	if c.explained {
+		c.asked = append(c.asked, requests)
+	}
 	byKey := make(map[v1alpha1.ObjectKey]placement.Decision, len(requests))
 	for _, d := range placement.Schedule(requests, c.fleet) {
 		byKey[d.Workload.Key()] = d

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/armada-sync/armada-sync/pkg/plan"
+)
+
+// explainFlags are the flags of explain.
+type explainFlags struct {
+	inputs
+	namespace string
+	cluster   string
+	output    string
+	print     printFlags
+}
+
+func newExplain(s streams) *cobra.Command {
+	flags := &explainFlags{}
+	cmd := &cobra.Command{
+		Use:     "explain KIND/NAME --fleet FILE",
+		Aliases: []string{"why"},
+		Short:   "Say why a workload is where it is, and what would have to change",
+		Long: `Compute the plan for a repository and a fleet file and say of one object why it goes where it goes:
+which file, commit and policy decide, whether the previous decision stands, how many clusters each
+filter left, how each remaining one scored, and how its replicas were divided, step by step. With
+--cluster it says why that cluster is not chosen and what would have to change for it to be; every
+change that is named was tried.
+
+KIND is spelled as for kubectl: deployment, deploy, deployments.apps. KIND may be left out.`,
+		Example: `  armada-sync explain deployment/web -n shop --fleet clusters.yaml
+  armada-sync why deploy/web --fleet clusters.yaml --cluster us-1
+  armada-sync why web --fleet clusters.yaml --assume-down eu-1 -o json`,
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runExplain(cmd.Context(), s, cmd.InOrStdin(), flags, args)
+		},
+	}
+	flags.register(cmd)
+	flags.assume.register(cmd)
+	f := cmd.Flags()
+	f.StringVar(&flags.ref, "ref", "", "commit, branch or tag to read (default: as it stands; HEAD of a bare repository)")
+	f.StringVarP(&flags.namespace, "namespace", "n", "", "namespace of the object (default: any)")
+	f.StringVar(&flags.cluster, "cluster", "", "say of this cluster why it is chosen or not, and what would have to change")
+	f.StringVarP(&flags.output, "output", "o", "text", strings.Join(explanationFormatNames(), ", "))
+	flags.print.register(cmd)
+	must(cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(explanationFormatNames(), cobra.ShellCompDirectiveNoFileComp)))
+	completeClusters(cmd, &flags.inputs)
+	return cmd
+}
+
+func runExplain(ctx context.Context, s streams, stdin io.Reader, flags *explainFlags, args []string) error {
+	format := slices.IndexFunc(plan.ExplanationFormats(), func(f plan.ExplanationFormat) bool { return f.Name == flags.output })
+	if format < 0 {
+		return fmt.Errorf("--output %q: want %s", flags.output, strings.Join(explanationFormatNames(), ", "))
+	}
+	options, err := flags.print.options(s)
+	if err != nil {
+		return err
+	}
+	question, err := flags.question(args)
+	if err != nil {
+		return err
+	}
+	trees, snap, err := flags.read(ctx, stdin, s.err)
+	if err != nil {
+		return err
+	}
+	e, err := plan.Explain(trees, snap, question)
+	if err != nil {
+		return err
+	}
+	out, err := plan.ExplanationFormats()[format].Print(e, options)
+	if err != nil {
+		return fmt.Errorf("print the explanation: %w", err)
+	}
+	_, err = s.out.Write(out)
+	return err
+}
+
+// question reads KIND/NAME, KIND NAME or NAME.
+func (f *explainFlags) question(args []string) (plan.Question, error) {
+	q := plan.Question{Namespace: f.namespace, Cluster: f.cluster}
+	kind, name, slash := strings.Cut(args[0], "/")
+	switch {
+	case slash && len(args) == 1 && kind != "" && name != "":
+		q.Kind, q.Name = kind, name
+	case !slash && len(args) == 2:
+		q.Kind, q.Name = args[0], args[1]
+	case !slash && len(args) == 1:
+		q.Name = args[0]
+	default:
+		return q, fmt.Errorf("%q: want KIND/NAME", strings.Join(args, " "))
+	}
+	assume, err := f.assume.read()
+	if err != nil {
+		return q, err
+	}
+	q.Assumptions = assume.Describe()
+	return q, nil
+}
+
+func explanationFormatNames() []string {
+	var names []string
+	for _, f := range plan.ExplanationFormats() {
+		names = append(names, f.Name)
+	}
+	return names
+}
