@@ -168,10 +168,8 @@ func (e *Engine) report(ctx context.Context, p *plan.Plan, snap plan.Snapshot) {
 	bySeverity := map[v1alpha1.Severity]int{v1alpha1.SeverityBlocker: 0, v1alpha1.SeverityCaution: 0, v1alpha1.SeverityInfo: 0}
 	for _, f := range p.Findings {
 		bySeverity[f.Severity]++
-		if f.Severity.Rank() >= v1alpha1.SeverityCaution.Rank() {
-			problems = append(problems, problemOf(f))
-		}
 	}
+	problems = append(problems, findingProblems(p.Findings)...)
 	for s, n := range bySeverity {
 		e.metrics.findings.WithLabelValues(string(s)).Set(float64(n))
 	}
@@ -184,6 +182,36 @@ func (e *Engine) report(ctx context.Context, p *plan.Plan, snap plan.Snapshot) {
 	}
 	e.problems.update(ctx, problems)
 	e.observeApplied(p)
+}
+
+// findingProblems are the findings that someone should look at. Those with one cause, the same id at the
+// same place, are one problem, so that a lost cluster is not a page of lines.
+func findingProblems(findings []v1alpha1.Finding) []Problem {
+	var problems []Problem
+	first, count := map[string]int{}, map[string]int{}
+	for _, f := range findings {
+		if f.Severity.Rank() < v1alpha1.SeverityCaution.Rank() {
+			continue
+		}
+		p := problemOf(f)
+		cause := p
+		cause.Object = ""
+		if f.Source == "" {
+			// Without a place the object is all there is to tell causes apart.
+			cause.Object = p.Object
+		}
+		if count[cause.key()]++; count[cause.key()] == 1 {
+			first[cause.key()] = len(problems)
+			problems = append(problems, p)
+		}
+	}
+	for key, n := range count {
+		if p := &problems[first[key]]; n > 1 {
+			p.Object = ""
+			p.Reason = fmt.Sprintf("%s (and %d more objects)", p.Reason, n-1)
+		}
+	}
+	return problems
 }
 
 func problemOf(f v1alpha1.Finding) Problem {

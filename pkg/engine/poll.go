@@ -45,21 +45,20 @@ type sourceState struct {
 	class   string
 }
 
-// run polls until the context ends. A failure is tried again after a growing, jittered delay that
-// never falls below the interval's own pace by more than tenfold.
+// run polls until the context ends. A failure is tried again after a growing, jittered delay of at most
+// a minute or the interval, if that is longer, and never before the server asked us to come back.
 func (p *poller) run(ctx context.Context) {
 	interval := p.spec.Spec.Interval.Duration
 	failures := 0
 	for {
+		wait := interval
 		if err := p.poll(ctx); err != nil && ctx.Err() == nil {
 			failures++
 			p.fail(err)
+			wait = backoff(failures, min(time.Second, interval), max(time.Minute, interval))
+			wait = max(wait, source.Classify(err).After)
 		} else {
 			failures = 0
-		}
-		wait := interval
-		if failures > 0 {
-			wait = backoff(failures, min(time.Second, interval), 10*interval)
 		}
 		timer := time.NewTimer(wait)
 		select {

@@ -38,6 +38,16 @@ func NewFolderStore(dir string) (*FolderStore, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create state folder: %w", err)
 	}
+	// What a killed process was in the middle of writing is of no use to anyone.
+	halves, err := filepath.Glob(filepath.Join(dir, StateFile+".*"))
+	if err != nil {
+		return nil, fmt.Errorf("clean state folder: %w", err)
+	}
+	for _, half := range halves {
+		if err := os.Remove(half); err != nil {
+			return nil, fmt.Errorf("clean state folder: %w", err)
+		}
+	}
 	return &FolderStore{dir: dir}, nil
 }
 

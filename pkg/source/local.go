@@ -259,6 +259,10 @@ func (l *Local) open() (*repository, error) {
 	if l.gitDir == "" {
 		return nil, fmt.Errorf("%w: %s is a plain folder and has no commits", ErrRefNotFound, l.dir)
 	}
+	if _, err := os.Stat(l.gitDir); err != nil {
+		// An absent repository would read as one without refs.
+		return nil, fmt.Errorf("%w: %s is not there: %w", ErrRepositoryNotFound, l.dir, err)
+	}
 	storage, err := openStorage(l.gitDir)
 	if err != nil {
 		return nil, err

@@ -357,3 +357,19 @@ func TestLocalErrors(t *testing.T) {
 		}
 	}
 }
+
+// A repository that is gone is not one whose branch is gone.
+func TestAVanishedRepositoryIsNamed(t *testing.T) {
+	r := newGitRepo(t)
+	r.commit("one", "a.yaml", "a: b")
+	l, err := OpenLocal(r.dir, LocalOptions{Ref: Ref{Branch: "main"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(r.dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Resolve(t.Context()); !errors.Is(err, ErrRepositoryNotFound) {
+		t.Errorf("resolving in a repository that was removed gave %v, want ErrRepositoryNotFound", err)
+	}
+}
