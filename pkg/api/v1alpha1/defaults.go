@@ -19,6 +19,9 @@ func setDuration(field **metav1.Duration, value time.Duration) {
 	setTo(field, metav1.Duration{Duration: value})
 }
 
+// defaultEvictionsPerSecond is how many workloads may leave a cluster in a second.
+const defaultEvictionsPerSecond = "0.5"
+
 // SetDefaults fills in every timing and limit that the configuration leaves open, HubID apart, which
 // follows from the configuration's name.
 func (s *ConfigSpec) SetDefaults() {
@@ -32,7 +35,7 @@ func (s *ConfigSpec) SetDefaults() {
 	setTo(&s.Failover.GracePeriodSeconds, 600)
 	setTo(&s.Failover.ApplicationTolerationSeconds, 300)
 	if s.Failover.EvictionsPerSecond == "" {
-		s.Failover.EvictionsPerSecond = "0.5"
+		s.Failover.EvictionsPerSecond = defaultEvictionsPerSecond
 	}
 	setDuration(&s.Failover.VetoWindow, 10*time.Minute)
 	setDuration(&s.Failover.VetoReadyFor, 5*time.Minute)

@@ -121,6 +121,14 @@ func (t *typing) ignored(field, format string, args ...any) {
 	t.add(FindingFieldIgnored, SeverityInfo, field, fmt.Sprintf(format, args...))
 }
 
+// withoutEffect reports, where it is set, a field that has no effect in this version. Unlike what ignored
+// reports, somebody may rely on it, so that silence or a remark would not do.
+func (t *typing) withoutEffect(field string, isSet bool, consequence string) {
+	if isSet {
+		t.add(FindingFieldIgnored, SeverityCaution, field, "the field has no effect in this version: "+consequence)
+	}
+}
+
 // unknownKind reports a document that is none of ours.
 func (t *typing) unknownKind() {
 	d := t.document

@@ -56,6 +56,10 @@ func (t *typing) config(s *ConfigSpec) {
 	if s.Failover.PausedReason != "" && s.Failover.PausedUntil == nil {
 		t.ignored("spec.failover.pausedReason", "the field has no effect without pausedUntil")
 	}
+	t.withoutEffect("spec.failover.evictionsPerSecond", s.Failover.EvictionsPerSecond != "" && s.Failover.EvictionsPerSecond != defaultEvictionsPerSecond,
+		"what must leave a cluster leaves it at once")
+	t.withoutEffect("spec.health.rules", len(s.Health.Rules) > 0, "kinds without a state that Kubernetes knows count as healthy when they exist")
+	t.withoutEffect("spec.webhook.bindAddress", s.Webhook.BindAddress != "", "sources are polled")
 	t.bindAddress("spec.metrics.bindAddress", s.Metrics.BindAddress)
 	t.bindAddress("spec.webhook.bindAddress", s.Webhook.BindAddress)
 	if s.HubID != "" {

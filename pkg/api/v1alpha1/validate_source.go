@@ -35,6 +35,7 @@ func (t *typing) gitSource(s *GitSourceSpec) {
 	}
 	oneOf(t, "spec.deletionPolicy", s.DeletionPolicy, DeletionOrphan, DeletionPrune)
 	inRange(t, "spec.maxPrunePercent", s.MaxPrunePercent, 0, 100)
+	t.withoutEffect("spec.rollout", s.Rollout != nil, "a commit goes to all clusters at once")
 	if s.Rollout != nil {
 		t.rollout("spec.rollout", s.Rollout)
 	}
@@ -207,6 +208,9 @@ func (t *typing) tenant(path string, n *Tenant) {
 			return isSourceName(name)
 		})
 	}
+	t.withoutEffect(path+".allowedNamespaces", len(n.AllowedNamespaces) > 0, "the source may write to every namespace that its account may")
+	t.withoutEffect(path+".allowedKinds", len(n.AllowedKinds) > 0, "the source may write every kind that its account may")
+	t.withoutEffect(path+".allowedClusters", len(n.AllowedClusters) > 0, "the source may reach every cluster")
 	for i, namespace := range n.AllowedNamespaces {
 		t.named(at(path+".allowedNamespaces", i), namespace, validation.IsDNS1123Label)
 	}
@@ -228,6 +232,7 @@ func (t *typing) ignoreRule(path string, r *IgnoreRule) {
 	for i, p := range r.Paths {
 		t.pointer(at(path+".paths", i), p)
 	}
+	t.withoutEffect(path+".managers", len(r.Managers) > 0, "fields are left to others by paths alone")
 	for i, m := range r.Managers {
 		t.required(at(path+".managers", i), m)
 	}
