@@ -160,10 +160,10 @@ func (a *attempt) decision(kept []*candidate) Decision {
 		Clusters: make([]Assignment, len(kept)), Notes: a.notes,
 	}
 	numbers := make([]int64, 2*len(kept))
-	known := map[reasonKey][]string{}
+	known := knownReasons{by: map[reasonKey][]string{}}
 	for i, c := range kept {
 		to := &d.Clusters[i]
-		*to = Assignment{Name: c.Name, Score: c.score, Scores: c.scores, Reasons: a.reasonsOnce(c, known)}
+		*to = Assignment{Name: c.Name, Score: c.score, Scores: c.scores, Reasons: a.reasonsOnce(c, &known)}
 		if to.Scores == nil {
 			to.Scores = map[string]int64{}
 		}
@@ -199,13 +199,24 @@ type reasonKey struct {
 	until        time.Time
 }
 
-func (a *attempt) reasonsOnce(c *candidate, known map[reasonKey][]string) []string {
+// knownReasons are the reasons of the clusters so far; last and its key are those of the one before.
+type knownReasons struct {
+	by   map[reasonKey][]string
+	key  reasonKey
+	last []string
+}
+
+func (a *attempt) reasonsOnce(c *candidate, known *knownReasons) []string {
 	k := reasonKey{c.tier, c.part, c.total, c.placed, c.share == c.own, c.full, c.pinnedBy, c.until}
-	reasons, ok := known[k]
+	if k == known.key && known.last != nil {
+		return known.last
+	}
+	reasons, ok := known.by[k]
 	if !ok {
 		reasons = a.reasons(c)
-		known[k] = reasons
+		known.by[k] = reasons
 	}
+	known.key, known.last = k, reasons
 	return reasons
 }
 
@@ -244,28 +255,53 @@ func (a *attempt) reasons(c *candidate) []string {
 	return reasons
 }
 
+// fewReasons is up to how many reasons are looked through one by one, which is faster than a map since
+// clusters share the texts of their reasons.
+const fewReasons = 12
+
 // rejected groups the clusters that are not chosen by filter and reason.
 func (a *attempt) rejected() []Rejection {
 	type key struct{ by, reason string }
-	at := map[key]int{}
-	list := []Rejection{}
-	last, lastAt := key{}, -1
-	for i := range a.candidates {
-		c := &a.candidates[i]
-		if c.rejectedBy == "" {
-			continue
-		}
-		k := key{c.rejectedBy, c.reason}
-		if lastAt < 0 || k != last {
-			n, ok := at[k]
-			if !ok {
-				n = len(list)
-				at[k] = n
-				list = append(list, Rejection{Filter: c.rejectedBy, Reason: c.reason})
+	var byKey map[key]int
+	list, counts, total := make([]Rejection, 0, 4), make([]int, 0, 4), 0
+	find := func(c *candidate) int {
+		for i := len(list) - 1; i >= max(0, len(list)-fewReasons); i-- {
+			if list[i].Filter == c.rejectedBy && list[i].Reason == c.reason {
+				return i
 			}
-			last, lastAt = k, n
 		}
-		list[lastAt].Clusters = append(list[lastAt].Clusters, c.Name)
+		if len(list) >= fewReasons {
+			if byKey == nil {
+				byKey = map[key]int{}
+				for i := range list {
+					byKey[key{list[i].Filter, list[i].Reason}] = i
+				}
+			}
+			if i, ok := byKey[key{c.rejectedBy, c.reason}]; ok {
+				return i
+			}
+			byKey[key{c.rejectedBy, c.reason}] = len(list)
+		}
+		list, counts = append(list, Rejection{Filter: c.rejectedBy, Reason: c.reason}), append(counts, 0)
+		return len(list) - 1
+	}
+	for i := range a.candidates {
+		if c := &a.candidates[i]; c.rejectedBy != "" {
+			n := find(c)
+			a.places[i] = int32(n)
+			counts[n]++
+			total++
+		}
+	}
+	names := make([]string, total)
+	for n := range list {
+		list[n].Clusters, names = names[:0:counts[n]], names[counts[n]:]
+	}
+	for i := range a.candidates {
+		if c := &a.candidates[i]; c.rejectedBy != "" {
+			r := &list[a.places[i]]
+			r.Clusters = append(r.Clusters, c.Name)
+		}
 	}
 	slices.SortFunc(list, func(x, y Rejection) int {
 		return cmp.Or(cmp.Compare(a.rejections[x.Filter], a.rejections[y.Filter]), cmp.Compare(x.Reason, y.Reason))

@@ -186,8 +186,9 @@ func (a *attempt) weigh() {
 		return
 	}
 	some := false
+	weights := a.staticWeights()
 	for _, c := range a.eligible {
-		c.weight = a.query.staticWeight(c.cluster)
+		c.weight = weights(c)
 		if a.supposed.admits(c) && a.supposed.weight >= 0 {
 			c.weight = a.supposed.weight
 		}
@@ -205,6 +206,25 @@ func (a *attempt) weigh() {
 		}
 		return c.weight == 0
 	})
+}
+
+// staticWeights asks the rules for weights once about each class of clusters.
+func (a *attempt) staticWeights() func(*candidate) int64 {
+	if len(a.query.weights) == 0 {
+		return func(c *candidate) int64 { return a.query.staticWeight(c.cluster) }
+	}
+	by := a.classesBy(a.query.weightFacets)
+	known := make([]int64, by.count)
+	for i := range known {
+		known[i] = -1 // not known yet
+	}
+	return func(c *candidate) int64 {
+		w := &known[by.of[c.index]]
+		if *w < 0 {
+			*w = a.query.staticWeight(c.cluster)
+		}
+		return *w
+	}
 }
 
 // measure finds out how many replicas each eligible cluster can have.

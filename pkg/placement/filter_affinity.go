@@ -1,6 +1,8 @@
 package placement
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,14 +20,39 @@ func clusterAffinity(a *attempt) check {
 	if tiers[0].matcher.All() {
 		return nil
 	}
+	verdicts := make([]func(*candidate) string, len(tiers))
+	for i := range tiers {
+		verdicts[i] = a.verdicts(&tiers[i])
+	}
 	return func(c *candidate) string {
-		for i := range tiers {
-			if tiers[i].matcher.Match(c.Cluster) {
+		why := verdicts[0](c)
+		for i := 1; why != "" && i < len(verdicts); i++ {
+			if verdicts[i](c) == "" {
 				c.tier = i
 				return ""
 			}
 		}
-		return tiers[0].matcher.Explain(c.Cluster)
+		return why
+	}
+}
+
+// verdicts asks the affinity of a tier once about each class of clusters.
+func (a *attempt) verdicts(t *tier) func(*candidate) string {
+	type verdict struct {
+		known  bool
+		reason string
+	}
+	by := a.classesBy(t.facets)
+	known := make([]verdict, by.count)
+	return func(c *candidate) string {
+		v := &known[by.of[c.index]]
+		if !v.known {
+			v.known = true
+			if !t.matcher.Match(c.Cluster) {
+				v.reason = t.matcher.Explain(c.Cluster)
+			}
+		}
+		return v.reason
 	}
 }
 
@@ -36,7 +63,7 @@ func describeAffinity(a *v1alpha1.ClusterAffinity) string {
 	}
 	var parts []string
 	if a.LabelSelector != nil && len(a.LabelSelector.MatchLabels)+len(a.LabelSelector.MatchExpressions) > 0 {
-		parts = append(parts, metav1.FormatLabelSelector(a.LabelSelector))
+		parts = append(parts, describeLabels(a.LabelSelector))
 	}
 	if a.FieldSelector != nil {
 		for _, e := range a.FieldSelector.MatchExpressions {
@@ -50,4 +77,33 @@ func describeAffinity(a *v1alpha1.ClusterAffinity) string {
 		parts = append(parts, "not excluded")
 	}
 	return strings.Join(parts, ", ")
+}
+
+// describeLabels writes a label selector in the notation of kubectl, sorted by key.
+func describeLabels(s *metav1.LabelSelector) string {
+	type term struct{ key, text string }
+	terms := make([]term, 0, len(s.MatchLabels)+len(s.MatchExpressions))
+	for key, value := range s.MatchLabels {
+		terms = append(terms, term{key, key + "=" + value})
+	}
+	for i := range s.MatchExpressions {
+		e := &s.MatchExpressions[i]
+		text := e.Key
+		switch e.Operator {
+		case metav1.LabelSelectorOpIn:
+			text += " in (" + strings.Join(slices.Sorted(slices.Values(e.Values)), ",") + ")"
+		case metav1.LabelSelectorOpNotIn:
+			text += " notin (" + strings.Join(slices.Sorted(slices.Values(e.Values)), ",") + ")"
+		case metav1.LabelSelectorOpDoesNotExist:
+			text = "!" + text
+		case metav1.LabelSelectorOpExists:
+		}
+		terms = append(terms, term{e.Key, text})
+	}
+	slices.SortFunc(terms, func(x, y term) int { return cmp.Or(strings.Compare(x.key, y.key), strings.Compare(x.text, y.text)) })
+	texts := make([]string, len(terms))
+	for i := range terms {
+		texts[i] = terms[i].text
+	}
+	return strings.Join(texts, ",")
 }

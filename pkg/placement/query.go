@@ -37,6 +37,8 @@ type query struct {
 	constraints []v1alpha1.SpreadConstraint
 	scorers     []weightedScorer
 	weights     []weightRule
+	// weightFacets are what the rules for weights look at.
+	weightFacets facets
 	// least and most replicas of a cluster with a share.
 	least, most int64
 	bestEffort  bool
@@ -61,6 +63,7 @@ type group struct {
 type tier struct {
 	name    string
 	matcher affinity.Matcher
+	facets  facets
 	wants   string
 }
 
@@ -173,7 +176,7 @@ func newTier(name string, a *v1alpha1.ClusterAffinity) (tier, error) {
 	if err != nil {
 		return tier{}, err
 	}
-	return tier{name, m, describeAffinity(a)}, nil
+	return tier{name, m, facetsOf(a), describeAffinity(a)}, nil
 }
 
 func (q *query) compileDivision() error {
@@ -221,7 +224,9 @@ func (q *query) compileDivision() error {
 }
 
 func (q *query) compileWeights(list []v1alpha1.StaticClusterWeight) error {
+	targets := make([]*v1alpha1.ClusterAffinity, len(list))
 	for i := range list {
+		targets[i] = &list[i].TargetCluster
 		if list[i].Weight < 0 {
 			return fmt.Errorf("staticWeightList[%d]: weight %d is negative", i, list[i].Weight)
 		}
@@ -231,6 +236,7 @@ func (q *query) compileWeights(list []v1alpha1.StaticClusterWeight) error {
 		}
 		q.weights = append(q.weights, weightRule{m, list[i].Weight})
 	}
+	q.weightFacets = facetsOf(targets...)
 	return nil
 }
 

@@ -67,6 +67,10 @@ type scheduler struct {
 	// candidates is the memory of one attempt, used again by the next.
 	candidates []candidate
 	eligible   []*candidate
+	// places is the memory in which rejected counts.
+	places []int32
+	// classes of clusters by what they are equal in.
+	classes map[facets]*classes
 	// question is what Explain asks, nil in Schedule; tracing is set while it is answered.
 	question *question
 	tracing  *Trace
@@ -77,6 +81,7 @@ func newScheduler(f *Fleet) *scheduler {
 		fleet: f, ledger: newLedger(f), neighbours: newNeighbours(len(f.clusters)),
 		filters: filters(), rejections: rejections(),
 		candidates: make([]candidate, len(f.clusters)), eligible: make([]*candidate, 0, len(f.clusters)),
+		places: make([]int32, len(f.clusters)), classes: map[facets]*classes{},
 	}
 }
 

@@ -1,6 +1,7 @@
 package placement
 
 import (
+	"bytes"
 	"fmt"
 	"math/bits"
 	"slices"
@@ -90,7 +91,8 @@ func (a *attempt) score() {
 		weights = weights.plus(wide{lo: uint64(s.weight)})
 	}
 	known := map[string]map[string]int64{}
-	key := make([]byte, len(list))
+	key, lastKey := make([]byte, len(list)), make([]byte, 0, len(list))
+	var last map[string]int64
 	for i, c := range a.eligible {
 		var sum wide
 		for j, s := range list {
@@ -99,6 +101,10 @@ func (a *attempt) score() {
 			sum = sum.plus(product(v, s.weight))
 		}
 		c.score = quotient(sum, weights)
+		if last != nil && bytes.Equal(key, lastKey) {
+			c.scores = last
+			continue
+		}
 		scores, ok := known[string(key)]
 		if !ok {
 			scores = make(map[string]int64, len(list))
@@ -108,6 +114,7 @@ func (a *attempt) score() {
 			known[string(key)] = scores
 		}
 		c.scores = scores
+		last, lastKey = scores, append(lastKey[:0], key...)
 	}
 }
 
