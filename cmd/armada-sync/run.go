@@ -74,7 +74,7 @@ func runController(ctx context.Context, s streams, flags *runFlags) error {
 	defer state.unlock()
 	base := filepath.Dir(flags.config)
 	registry := newRegistry()
-	e, err := engine.New(engine.Options{
+	e := engine.New(engine.Options{
 		Configuration: cfg,
 		Store:         state.store,
 		Open:          opener(base, filepath.Join(state.dir, "git")),
@@ -84,9 +84,6 @@ func runController(ctx context.Context, s streams, flags *runFlags) error {
 		Log:           log,
 		Registry:      registry,
 	})
-	if err != nil {
-		return err
-	}
 	server, err := serve(ctx, cfg.Config.Metrics.BindAddress, registry, e.Ready)
 	if err != nil {
 		return err

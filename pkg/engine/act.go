@@ -18,12 +18,15 @@ import (
 // finds them standing.
 func (e *Engine) record(ctx context.Context, p *plan.Plan, snap plan.Snapshot) error {
 	next := State{Placements: plan.NextPlacements(p, snap), Clusters: rememberClusters(snap.Clusters)}
-	if reflect.DeepEqual(next, e.state) {
+	rest := !e.kept.Again.IsZero() && !snap.Now.Before(e.kept.Again)
+	if !rest && reflect.DeepEqual(next, e.state) {
 		return nil
 	}
-	if err := e.options.Store.Save(ctx, next); err != nil {
+	kept, err := e.options.Store.Save(ctx, next)
+	if err != nil {
 		return err
 	}
+	e.kept = kept
 	for cluster, n := range failovers(e.state.Placements, next.Placements, snap.Clusters) {
 		e.metrics.failovers.WithLabelValues(cluster).Add(float64(n))
 	}
@@ -90,23 +93,26 @@ func (e *Engine) dispatch(ctx context.Context, p *plan.Plan, snap plan.Snapshot)
 		if st.member == nil {
 			continue
 		}
-		st.member.SetDesired(p.Desired(s.cluster.Name), p.GroupKinds(s.cluster.Name))
-		member := snap.Members[s.cluster.Name]
+		st.member.SetDesired(p.Desired(s.name), p.GroupKinds(s.name))
+		member := snap.Members[s.name]
 		if st.busy {
 			idle = false
 			continue
 		}
-		if !member.Known || !member.Reachable || !due(p, s.cluster.Name, st.failures, snap.Now) {
+		later := func(key v1alpha1.ObjectKey, digest, revision string) bool {
+			return e.kept.Waiting[key] || waits(st.failures, key, digest, revision, snap.Now)
+		}
+		if !member.Known || !member.Reachable || !due(p, s.name, later) {
 			continue
 		}
-		cp, err := p.ClusterPlan(s.cluster.Name)
+		cp, err := p.ClusterPlan(s.name)
 		if err != nil {
-			e.log.ErrorContext(ctx, "a cluster's part of the plan cannot be made", "cluster", s.cluster.Name, "error", err)
+			e.log.ErrorContext(ctx, "a cluster's part of the plan cannot be made", "cluster", s.name, "error", err)
 			continue
 		}
 		cp.HubID = e.hubID
 		cp.Operations = slices.DeleteFunc(cp.Operations, func(o plan.Operation) bool {
-			return waits(st.failures, o.Key(), o.Digest, cp.Revisions[o.Source], snap.Now)
+			return later(o.Key(), o.Digest, cp.Revisions[o.Source])
 		})
 		idle = false
 		s.dispatch(cp)
@@ -114,10 +120,10 @@ func (e *Engine) dispatch(ctx context.Context, p *plan.Plan, snap plan.Snapshot)
 	return idle
 }
 
-// due tells whether a plan has something for the cluster that can be done now.
-func due(p *plan.Plan, cluster string, failures map[v1alpha1.ObjectKey]failure, now time.Time) bool {
+// due tells whether a plan has something for the cluster that can be done now: it is not for later.
+func due(p *plan.Plan, cluster string, later func(key v1alpha1.ObjectKey, digest, revision string) bool) bool {
 	for _, o := range p.Changes(cluster) {
-		if actionable(o) && !waits(failures, o.Key(), o.Digest, p.Revisions[o.Source], now) {
+		if actionable(o) && !later(o.Key(), o.Digest, p.Revisions[o.Source]) {
 			return true
 		}
 	}
@@ -157,8 +163,9 @@ func (e *Engine) unwell(snap plan.Snapshot) bool {
 	return false
 }
 
-// report logs what is wrong and what no longer is, and sets the metrics that follow the plan.
-func (e *Engine) report(ctx context.Context, p *plan.Plan, snap plan.Snapshot) {
+// report logs what is wrong and what no longer is, sets the metrics that follow the plan, and returns what
+// is wrong.
+func (e *Engine) report(ctx context.Context, p *plan.Plan, snap plan.Snapshot) []Problem {
 	var problems []Problem
 	for _, poller := range e.pollers {
 		if st := poller.state.get(); st.problem != "" {
@@ -178,10 +185,11 @@ func (e *Engine) report(ctx context.Context, p *plan.Plan, snap plan.Snapshot) {
 	}
 	for i, s := range e.sites {
 		problems = append(problems, s.problems(snap.Clusters[i])...)
-		e.countObjects(p, s.cluster.Name)
+		e.countObjects(p, s.name)
 	}
 	e.problems.update(ctx, problems)
 	e.observeApplied(p)
+	return problems
 }
 
 // findingProblems are the findings that someone should look at. Those with one cause, the same id at the
@@ -229,7 +237,7 @@ func problemOf(f v1alpha1.Finding) Problem {
 // could not be written there.
 func (s *site) problems(c v1alpha1.Cluster) []Problem {
 	st := s.state.get()
-	name := s.cluster.Name
+	name := s.name
 	var ps []Problem
 	if readyStatus(c) != metav1.ConditionTrue {
 		ps = append(ps, Problem{Cluster: name, ID: "cluster-not-ready", Reason: st.health.Message})
@@ -280,6 +288,10 @@ func (e *Engine) observeApplied(p *plan.Plan) {
 			continue
 		}
 		poller.state.update(func(st *sourceState) bool {
+			if planned := p.Revisions[poller.id]; st.tree == nil || planned != st.tree.Revision {
+				return false // A newer one came while this one was planned.
+			}
+			st.applied = st.revision.String()
 			if st.seenAt.IsZero() {
 				return false
 			}

@@ -18,6 +18,12 @@ type Configuration struct {
 	Config   v1alpha1.ConfigSpec
 	Sources  []v1alpha1.GitSource
 	Clusters []v1alpha1.Cluster
+	// Unusable are the ids of sources that exist but cannot be used. Nothing of theirs changes.
+	Unusable []string
+	// SourceCredentials and ClusterCredentials tell versions of what sources, by id, and clusters, by
+	// name, are reached with apart: with another version the connection is made anew. Empty where
+	// credentials do not change while the engine runs.
+	SourceCredentials, ClusterCredentials map[string]string
 }
 
 // ParseConfiguration reads a YAML stream of Config, GitSource and Cluster documents. All problems

@@ -2,10 +2,8 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,7 +14,8 @@ import (
 	"github.com/armada-sync/armada-sync/pkg/source"
 )
 
-// Opener opens the repository of a GitSource.
+// Opener opens the repository of a GitSource. An error concerns that source alone and is tried again with
+// every poll, since credentials may come later.
 type Opener func(v1alpha1.GitSource) (source.Source, error)
 
 // Options say what an engine runs with. All but Observe are required.
@@ -41,6 +40,9 @@ type Cycle struct {
 	// Settled tells that nothing is left to do that could be done now, nothing is in flight, and no
 	// timer is running.
 	Settled bool
+	// Sources by id, and everything that is wrong at the moment.
+	Sources  []SourceStatus
+	Problems []Problem
 }
 
 // Engine is a running controller.
@@ -51,20 +53,24 @@ type Engine struct {
 	planner *plan.Planner
 	hubID   string
 
-	pollers []*poller
-	sites   []*site
-	wake    chan struct{}
+	wake  chan struct{}
+	inbox locked[inbox]
+	ready locked[bool]
 
 	// The rest belongs to the goroutine of the loop.
+	current    Configuration
+	pollers    []*poller
+	sites      []*site
+	crew       *crew
 	problems   *problemLog
 	state      State
+	kept       Kept
 	veto       string
 	vetoLifted time.Time
-	ready      locked[bool]
 }
 
 // New prepares an engine. Nothing runs and nothing is contacted before Run.
-func New(o Options) (*Engine, error) {
+func New(o Options) *Engine {
 	e := &Engine{
 		options: o, log: o.Log, metrics: NewMetrics(o.Registry),
 		hubID: o.Config.HubID, wake: make(chan struct{}, 1), problems: newProblemLog(o.Log),
@@ -76,37 +82,8 @@ func New(o Options) (*Engine, error) {
 	if o.Observe == nil {
 		e.options.Observe = func(Cycle) {}
 	}
-	var errs []error
-	for _, spec := range o.Sources {
-		opened, err := o.Open(spec)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("source %q: %w", SourceID(spec), err))
-			continue
-		}
-		e.pollers = append(e.pollers, &poller{
-			id: SourceID(spec), spec: spec, source: opened, builder: o.Builder,
-			metrics: e.metrics, changed: e.nudge, nudge: make(chan struct{}, 1),
-		})
-	}
-	for _, c := range o.Clusters {
-		e.sites = append(e.sites, e.newSite(c))
-	}
-	return e, errors.Join(errs...)
-}
-
-func (e *Engine) newSite(c v1alpha1.Cluster) *site {
-	a := e.options.Config.Apply
-	return &site{
-		cluster: c, connect: e.options.Connect, config: e.options.Config, metrics: e.metrics,
-		changed: e.nudge, work: make(chan plan.ClusterPlan),
-		options: apply.Options{
-			Name: c.Name, HubID: e.hubID, SourceNamespace: DefaultNamespace, SecretKey: e.options.SecretKey,
-			Concurrency: int(*a.Concurrency), RequestTimeout: a.RequestTimeout.Duration,
-			WaitTimeout: a.WaitTimeout.Duration, FullCompareInterval: a.FullCompareInterval.Duration,
-			Capacity: true,
-			OnChange: func(string) { e.nudge() },
-		},
-	}
+	e.configure(o.Configuration)
+	return e
 }
 
 // nudge asks for another turn of the loop; many nudges are one turn.
@@ -119,12 +96,8 @@ func (e *Engine) nudge() {
 
 // Nudge polls every source now, as a webhook does.
 func (e *Engine) Nudge() {
-	for _, p := range e.pollers {
-		select {
-		case p.nudge <- struct{}{}:
-		default:
-		}
-	}
+	e.inbox.update(func(in *inbox) bool { in.poll = true; return true })
+	e.nudge()
 }
 
 // Ready tells that a first plan was computed, so that what the controller says can be relied upon.
@@ -150,26 +123,17 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.state = state
 	e.restoreHealth()
 
-	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
-	var work, watch sync.WaitGroup
+	e.crew = &crew{ctx: ctx}
 	for _, p := range e.pollers {
-		work.Go(func() { p.run(ctx) })
+		e.crew.start(p)
 	}
 	for _, s := range e.sites {
-		work.Go(func() { s.workLoop(ctx) })
-		watch.Go(func() { s.probeLoop(watching) })
+		e.crew.start(s)
 	}
 	e.loop(ctx)
-	// Members go on watching until the last request in flight has been answered.
-	work.Wait()
-	stopWatching()
-	watch.Wait()
-	for _, s := range e.sites {
-		if m := s.state.get().member; m != nil {
-			m.Wait()
-		}
-	}
-	return e.options.Store.Save(context.WithoutCancel(ctx), e.state)
+	e.crew.wait()
+	_, err = e.options.Store.Save(context.WithoutCancel(ctx), e.state)
+	return err
 }
 
 // loop plans whenever something changed, and at short intervals while a timer is running.
@@ -197,6 +161,8 @@ func (e *Engine) loop(ctx context.Context) {
 // turn is one turn of the loop. It returns when the next one is due without any event; zero: never.
 func (e *Engine) turn(ctx context.Context) time.Time {
 	now := time.Now()
+	// 0. Take up what came in: another configuration, a wish to poll.
+	e.takeUp()
 	if !e.observed() {
 		return now.Add(startInterval)
 	}
@@ -214,10 +180,13 @@ func (e *Engine) turn(ctx context.Context) time.Time {
 	// 4. Execute, each cluster for itself.
 	idle := e.dispatch(ctx, p, snap)
 	// 5. Report what is new and what is solved.
-	e.report(ctx, p, snap)
+	problems := e.report(ctx, p, snap)
 	e.ready.update(func(r *bool) bool { *r = true; return true })
 	next := e.nextTimer(p, snap)
-	e.options.Observe(Cycle{Plan: p, Snapshot: snap, Settled: idle && next.IsZero() && !e.unwell(snap)})
+	e.options.Observe(Cycle{
+		Plan: p, Snapshot: snap, Settled: idle && next.IsZero() && !e.unwell(snap),
+		Sources: e.sourceStatuses(p, snap), Problems: problems,
+	})
 	return next
 }
 

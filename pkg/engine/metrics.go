@@ -73,3 +73,21 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		}, []string{"severity"}),
 	}
 }
+
+// forgetSource drops the series of a source that is gone.
+func (m *Metrics) forgetSource(id string) {
+	gone := prometheus.Labels{"source": id}
+	m.commitToApplied.DeletePartialMatch(gone)
+	m.sourceSuccess.DeletePartialMatch(gone)
+	m.sourceFailures.DeletePartialMatch(gone)
+}
+
+// forgetCluster drops the series of a cluster that is gone.
+func (m *Metrics) forgetCluster(name string) {
+	gone := prometheus.Labels{"cluster": name}
+	m.requests.DeletePartialMatch(gone)
+	m.objects.DeletePartialMatch(gone)
+	m.driftRepaired.DeletePartialMatch(gone)
+	m.failovers.DeletePartialMatch(gone)
+	m.clusterReady.DeletePartialMatch(gone)
+}

@@ -19,7 +19,7 @@ import (
 // made on half of the truth. Both attempts are bounded by their timeouts.
 func (e *Engine) observed() bool {
 	for _, p := range e.pollers {
-		if !p.state.get().tried {
+		if !p.leaving && !p.state.get().tried {
 			return false
 		}
 	}
@@ -44,13 +44,17 @@ func (e *Engine) trees() plan.Trees {
 // snapshot takes everything that a plan may know, once.
 func (e *Engine) snapshot(ctx context.Context, now time.Time) plan.Snapshot {
 	snap := plan.Snapshot{
-		Now: now, TakenAt: now, Placements: e.state.Placements, Config: e.options.Config,
+		Now: now, TakenAt: now, Placements: e.state.Placements, Config: e.current.Config,
 		Members: make(map[string]plan.Member, len(e.sites)), Facts: map[string]v1alpha1.ClusterFactsSpec{},
 	}
 	e.judge(now)
 	for _, s := range e.sites {
 		st := s.state.get()
-		cluster, member := s.cluster, plan.Member{}
+		cluster, member := s.described.get(), plan.Member{}
+		scores := cluster.Status.ExternalScores
+		if st.facts != nil {
+			cluster.Status = *st.facts
+		}
 		if st.member != nil {
 			member = st.member.Inventory()
 			if facts, err := st.member.Facts(ctx); err == nil {
@@ -59,11 +63,13 @@ func (e *Engine) snapshot(ctx context.Context, now time.Time) plan.Snapshot {
 				snap.Facts[cluster.Name] = v1alpha1.ClusterFactsSpec{Cluster: cluster.Name, Version: facts.KubernetesVersion}
 			}
 		}
+		cluster.Status.ExternalScores = scores
 		snap.Clusters = append(snap.Clusters, describe(cluster, st.health, e.veto != "", e.vetoLifted))
 		member.Reachable = member.Reachable && st.health.Answering()
 		snap.Members[cluster.Name] = member
 	}
 	snap.Placements = recoverPlacements(snap.Placements, snap.Members)
+	snap.GoneSources = e.goneSources(snap.Members)
 	snap.FleetDigest = snap.Digest()
 	return snap
 }
@@ -86,12 +92,13 @@ func isOurs(t corev1.Taint) bool {
 
 // judge decides whether evictions must stop, and remembers when they may go on.
 func (e *Engine) judge(now time.Time) {
-	f := e.options.Config.Failover
+	f := e.current.Config.Failover
 	sites := make([]failover.Site, 0, len(e.sites))
 	for _, s := range e.sites {
+		spec := s.described.get().Spec
 		sites = append(sites, failover.Site{
-			Name: s.cluster.Name, Region: s.cluster.Spec.Region, Provider: s.cluster.Spec.Provider,
-			Cordoned: slices.ContainsFunc(s.cluster.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeUnschedulable }),
+			Name: s.name, Region: spec.Region, Provider: spec.Provider,
+			Cordoned: slices.ContainsFunc(spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeUnschedulable }),
 			Health:   s.state.get().health,
 		})
 	}
@@ -118,9 +125,12 @@ func (e *Engine) restoreHealth() {
 		recorded[c.Name] = c
 	}
 	for _, s := range e.sites {
-		c, ok := recorded[s.cluster.Name]
+		c, ok := recorded[s.name]
 		if !ok {
 			continue
+		}
+		if c.Status.KubernetesVersion != "" {
+			s.state.update(func(st *siteState) bool { st.facts = factsOf(c.Status); return true })
 		}
 		condition := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionReady)
 		if condition == nil || condition.Reason == "NotProbed" {
@@ -130,6 +140,14 @@ func (e *Engine) restoreHealth() {
 			st.health = failover.Restore(*condition, failedSince(c.Spec.Taints))
 			return true
 		})
+	}
+}
+
+// factsOf are the facts that a recorded status tells of a cluster which has not told them itself yet.
+func factsOf(s v1alpha1.ClusterStatus) *v1alpha1.ClusterStatus {
+	return &v1alpha1.ClusterStatus{
+		KubernetesVersion: s.KubernetesVersion, APIEnablements: s.APIEnablements,
+		NodeSummary: s.NodeSummary, ResourceSummary: s.ResourceSummary,
 	}
 }
 

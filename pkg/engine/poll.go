@@ -19,8 +19,15 @@ type Builder interface {
 
 // poller follows one source. Its last good tree stays in use until the next good one.
 type poller struct {
-	id      string
-	spec    v1alpha1.GitSource
+	lifecycle
+	id   string
+	spec v1alpha1.GitSource
+	// credentials is the version of what the repository is reached with.
+	credentials string
+	// leaving tells that the source is deleted and its objects go too: nothing is read any more.
+	leaving bool
+	open    Opener
+	// source is nil until it could be opened. It belongs to the goroutine of run.
 	source  source.Source
 	builder Builder
 	metrics *Metrics
@@ -38,16 +45,27 @@ type sourceState struct {
 	// tree is the last good one, nil before the first.
 	tree     *render.Tree
 	revision source.Revision
+	// outdated tells that tree was read before the source changed, so that it must be read anew though
+	// the revision may be the same.
+	outdated bool
 	// seenAt is when the revision was first seen; zero once it has been applied everywhere.
 	seenAt time.Time
+	// applied is the last revision that was applied everywhere.
+	applied string
 	// problem is the last failure; empty after a success.
 	problem string
 	class   string
 }
 
+// revisionDeleted is the revision of a source that was deleted and takes its objects along.
+const revisionDeleted = "deleted"
+
 // run polls until the context ends. A failure is tried again after a growing, jittered delay of at most
 // a minute or the interval, if that is longer, and never before the server asked us to come back.
 func (p *poller) run(ctx context.Context) {
+	if p.leaving {
+		return
+	}
 	interval := p.spec.Spec.Interval.Duration
 	failures := 0
 	for {
@@ -76,11 +94,23 @@ func (p *poller) run(ctx context.Context) {
 func (p *poller) poll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, p.spec.Spec.Timeout.Duration)
 	defer cancel()
+	if p.spec.Spec.Suspend {
+		p.state.update(func(s *sourceState) bool { s.tried, s.problem, s.class = true, "", ""; return true })
+		p.changed()
+		return nil
+	}
+	if p.source == nil {
+		opened, err := p.open(p.spec)
+		if err != nil {
+			return err
+		}
+		p.source = opened
+	}
 	revision, err := p.source.Resolve(ctx)
 	if err != nil {
 		return err
 	}
-	if before := p.state.get(); before.tree != nil && before.revision.Same(revision) {
+	if before := p.state.get(); before.tree != nil && !before.outdated && before.revision.Same(revision) {
 		p.succeed(func(s *sourceState) {})
 		return nil
 	}
@@ -93,7 +123,7 @@ func (p *poller) poll(ctx context.Context) error {
 		return err
 	}
 	p.succeed(func(s *sourceState) {
-		s.tree, s.revision, s.seenAt = &tree, revision, time.Now()
+		s.tree, s.revision, s.seenAt, s.outdated = &tree, revision, time.Now(), false
 	})
 	return nil
 }
@@ -102,10 +132,10 @@ func (p *poller) succeed(change func(*sourceState)) {
 	p.metrics.sourceSuccess.WithLabelValues(p.id).SetToCurrentTime()
 	news := p.state.update(func(s *sourceState) bool {
 		news := !s.tried || s.problem != ""
-		before := s.revision
+		before, tree := s.revision, s.tree
 		s.tried, s.problem, s.class = true, "", ""
 		change(s)
-		return news || !before.Same(s.revision)
+		return news || tree != s.tree || !before.Same(s.revision)
 	})
 	if news {
 		p.changed()
@@ -127,6 +157,11 @@ func (p *poller) fail(err error) {
 // planned returns the source for a plan; ok is false while there is no good tree.
 func (p *poller) planned() (s plan.Source, ok bool) {
 	state := p.state.get()
+	if p.leaving {
+		return plan.Source{
+			Tree: render.Tree{Source: p.id, Revision: revisionDeleted}, Spec: p.spec.Spec, AllowPrune: revisionDeleted, Leaving: true,
+		}, true
+	}
 	if state.tree == nil {
 		return plan.Source{}, false
 	}

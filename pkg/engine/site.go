@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,11 +23,16 @@ type Connector func(v1alpha1.Cluster) (*rest.Config, error)
 // site is one cluster with everything that the engine runs for it: a member that watches and
 // writes, a prober, and a worker that carries out one plan at a time.
 type site struct {
-	cluster v1alpha1.Cluster
-	connect Connector
-	options apply.Options
-	config  v1alpha1.ConfigSpec
-	metrics *Metrics
+	lifecycle
+	name string
+	// described is the cluster as people describe it at the moment.
+	described locked[v1alpha1.Cluster]
+	// credentials is the version of what the cluster is reached with.
+	credentials string
+	connect     Connector
+	options     apply.Options
+	config      v1alpha1.ConfigSpec
+	metrics     *Metrics
 	// changed tells the engine to plan again.
 	changed func()
 
@@ -40,6 +46,8 @@ type siteState struct {
 	member *apply.Member
 	health failover.ClusterHealth
 	probed bool
+	// facts are those that were recorded, until the cluster tells them itself.
+	facts *v1alpha1.ClusterStatus
 	// busy tells that a plan is being carried out.
 	busy bool
 	// failures by object, for back-off and problems.
@@ -71,6 +79,20 @@ type writeStreak struct {
 
 // fightWindow is the time within which writes of one version count as one fight.
 const fightWindow = time.Minute
+
+// run watches the cluster and carries plans out until ctx ends. Then what is in flight is finished, and
+// watching ends when the last request was answered.
+func (s *site) run(ctx context.Context) {
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var probing sync.WaitGroup
+	probing.Go(func() { s.probeLoop(watching) })
+	s.workLoop(ctx)
+	stop()
+	probing.Wait()
+	if m := s.state.get().member; m != nil {
+		m.Wait()
+	}
+}
 
 // probeLoop watches whether the cluster answers, and connects to it first.
 func (s *site) probeLoop(ctx context.Context) {
@@ -110,7 +132,7 @@ func (s *site) observe(ctx context.Context) {
 		if st.health.Status == metav1.ConditionTrue {
 			ready = 1
 		}
-		s.metrics.clusterReady.WithLabelValues(s.cluster.Name).Set(ready)
+		s.metrics.clusterReady.WithLabelValues(s.name).Set(ready)
 		return news
 	})
 	if news {
@@ -122,7 +144,7 @@ func (s *site) observe(ctx context.Context) {
 func (s *site) probe(ctx context.Context) error {
 	member := s.state.get().member
 	if member == nil {
-		cfg, err := s.connect(s.cluster)
+		cfg, err := s.connect(s.described.get())
 		if err != nil {
 			return fmt.Errorf("connect: %w", err)
 		}
@@ -183,7 +205,7 @@ func (s *site) forget(p *plan.Plan, now time.Time) {
 		return
 	}
 	wanted := map[v1alpha1.ObjectKey]bool{}
-	for _, o := range p.Changes(s.cluster.Name) {
+	for _, o := range p.Changes(s.name) {
 		wanted[o.Key()] = actionable(o)
 	}
 	s.state.update(func(st *siteState) bool {
@@ -220,9 +242,9 @@ func (s *site) execute(ctx context.Context, p plan.ClusterPlan) {
 // count feeds the metrics that follow what was done.
 func (s *site) count(p plan.ClusterPlan, r apply.Result) {
 	for i, o := range r.Objects {
-		s.metrics.requests.WithLabelValues(s.cluster.Name, string(o.Outcome)).Inc()
+		s.metrics.requests.WithLabelValues(s.name, string(o.Outcome)).Inc()
 		if o.Outcome == apply.OutcomeApplied && restores(p.Operations[i]) {
-			s.metrics.driftRepaired.WithLabelValues(s.cluster.Name).Inc()
+			s.metrics.driftRepaired.WithLabelValues(s.name).Inc()
 		}
 	}
 }

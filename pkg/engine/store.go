@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/plan"
@@ -20,11 +21,20 @@ type State struct {
 	Clusters []v1alpha1.Cluster
 }
 
-// Store keeps a State. Save replaces what was kept, and either does so as a whole or not at all.
-// Both may be called again after an error.
+// Store keeps a State. Save replaces what was kept; each decision is kept as a whole or not at all. Both
+// may be called again after an error, which says that nothing more could be kept.
 type Store interface {
 	Load(ctx context.Context) (State, error)
-	Save(ctx context.Context, s State) error
+	Save(ctx context.Context, s State) (Kept, error)
+}
+
+// Kept tells what of a State a store has not kept yet, because it may not write as fast as decisions are
+// made. The zero value: everything is kept.
+type Kept struct {
+	// Waiting are the workloads whose decision is not kept: nothing is done about them until it is.
+	Waiting map[v1alpha1.ObjectKey]bool
+	// Again is when Save is to be called once more, with the state as it is then. Zero: there is no need.
+	Again time.Time
 }
 
 // FolderStore keeps the state in one file of a folder, in the format of a fleet file.
@@ -72,15 +82,15 @@ func (s *FolderStore) Load(context.Context) (State, error) {
 }
 
 // Save writes the state beside the old one and puts it in its place.
-func (s *FolderStore) Save(_ context.Context, state State) error {
+func (s *FolderStore) Save(_ context.Context, state State) (Kept, error) {
 	data, err := plan.WriteFleet(plan.Snapshot{Placements: state.Placements, Clusters: state.Clusters})
 	if err != nil {
-		return fmt.Errorf("write state: %w", err)
+		return Kept{}, fmt.Errorf("write state: %w", err)
 	}
 	if err := writeAtomically(filepath.Join(s.dir, StateFile), data); err != nil {
-		return fmt.Errorf("write state: %w", err)
+		return Kept{}, fmt.Errorf("write state: %w", err)
 	}
-	return nil
+	return Kept{}, nil
 }
 
 func writeAtomically(file string, data []byte) (err error) {

@@ -26,7 +26,8 @@ func (t *timers) at(moment time.Time) {
 func (e *Engine) nextTimer(p *plan.Plan, snap plan.Snapshot) time.Time {
 	t := &timers{now: snap.Now}
 	t.at(p.RecheckAt)
-	if until := e.options.Config.Failover.PausedUntil; until != nil {
+	t.at(e.kept.Again)
+	if until := e.current.Config.Failover.PausedUntil; until != nil {
 		t.at(until.Time)
 	}
 	for _, s := range e.sites {

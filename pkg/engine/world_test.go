@@ -102,7 +102,7 @@ func (w *world) start() {
 		w.t.Fatal(err)
 	}
 	c := &controller{ended: make(chan error, 1), latest: make(chan engine.Cycle, 1)}
-	c.engine, err = engine.New(engine.Options{
+	c.engine = engine.New(engine.Options{
 		Configuration: w.configuration(),
 		Store:         store,
 		Open: func(s v1alpha1.GitSource) (source.Source, error) {
@@ -121,9 +121,6 @@ func (w *world) start() {
 			c.latest <- cycle
 		},
 	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
 	ctx, cancel := context.WithCancel(w.t.Context())
 	c.stop = cancel
 	go func() { c.ended <- c.engine.Run(ctx) }()

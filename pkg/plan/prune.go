@@ -139,7 +139,7 @@ func keepForSource(held Held, source *Source) (v1alpha1.Gate, string) {
 
 // keepGone: the object is in no tree, and all of its source loaded.
 func (c *computation) keepGone(cluster int, held Held, source *Source) (v1alpha1.Gate, string) {
-	if len(source.Objects) == 0 && len(source.PropagationPolicies) == 0 && len(source.OverridePolicies) == 0 {
+	if !source.Leaving && len(source.Objects) == 0 && len(source.PropagationPolicies) == 0 && len(source.OverridePolicies) == 0 {
 		return v1alpha1.GateHeld.Of(heldEmptyTree), "the source is empty, which is taken for a mistake"
 	}
 	preserved, isSuspended := c.formerPolicy(cluster, held, source)

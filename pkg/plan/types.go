@@ -19,6 +19,8 @@ type Source struct {
 	AllowPrune string
 	// Stale tells that the last fetch failed and Tree is the last good one: nothing is pruned.
 	Stale bool
+	// Leaving tells that the GitSource is deleted and takes its objects along: its empty tree is meant.
+	Leaving bool
 }
 
 // Trees are the last good trees of every source. A source that has none yet is not among them, and
