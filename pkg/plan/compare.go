@@ -94,7 +94,7 @@ func (c *computation) holdBack(it *item, t *target, held Held, isHeld bool) (v1a
 	case t.suspended:
 		return v1alpha1.GateSuspended, "its policy is suspended there"
 	case t.rendered.failed != "":
-		return v1alpha1.GateHeld.Of(OverrideFailed), t.rendered.failed
+		return v1alpha1.GateHeld.Of(v1alpha1.FindingOverrideFailed), t.rendered.failed
 	case !isHeld:
 		return "", ""
 	case held.Terminating:
@@ -268,7 +268,7 @@ func (c *computation) reportHeld() {
 
 // reportedElsewhere are the details of gate held of which other findings speak.
 var reportedElsewhere = map[string]bool{
-	Unclaimed: true, ClaimedTwice: true, OverrideFailed: true, NoClusterMatches: true, FewerThanMinGroups: true,
+	Unclaimed: true, ClaimedTwice: true, v1alpha1.FindingOverrideFailed: true, NoClusterMatches: true, FewerThanMinGroups: true,
 	UnassignedReplicas: true, Headroom: true, v1alpha1.FindingInvalidDocument: true,
 	v1alpha1.FindingInvalidPolicy: true,
 	heldNeedsConfirm:              true, heldTerminating: true, heldInUse: true,

@@ -150,7 +150,7 @@ func (c *computation) renderTargets() {
 		}
 	}
 	for _, f := range effects.Findings(c.overrides.all...) {
-		if f.ID == OverrideNoMatch {
+		if f.ID == v1alpha1.FindingOverrideNoMatch {
 			if s := c.incompleteSource(f.Repository); s != nil {
 				f = finding{ID: NotChecked, Source: f.Source, Repository: f.Repository, Object: f.Object,
 					Message: fmt.Sprintf("whether %s matches anything: part of source %q did not load", f.Object, s.Source)}
@@ -198,7 +198,7 @@ func (c *computation) noteRendering(it *item, t *target, rendered render.Rendere
 	ref := it.ref
 	clusters := []string{c.clusters[t.cluster].Name}
 	for _, n := range rendered.Notes {
-		if n.ID == OverrideNoOp {
+		if n.ID == v1alpha1.FindingOverrideNoOp {
 			// One without effect anywhere is reported for the plan as a whole.
 			continue
 		}
@@ -212,7 +212,7 @@ func (c *computation) noteRendering(it *item, t *target, rendered render.Rendere
 		return
 	}
 	f := finding{
-		ID: OverrideFailed, Message: fmt.Sprintf("%s: %v", ref, err),
+		ID: v1alpha1.FindingOverrideFailed, Message: fmt.Sprintf("%s: %v", ref, err),
 		Source: it.Origin.Source, Repository: it.source.Source, Object: &ref, Clusters: clusters,
 	}
 	var failed *render.OverrideError

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -11,43 +12,33 @@ import (
 // finding abbreviates the type of everything that a reader must know.
 type finding = v1alpha1.Finding
 
-// The ids of the findings that plans and previews give.
+// The ids of the findings that plans and previews give by themselves; those of what they are made of are in
+// v1alpha1.
 const (
-	APINotServed           = "api-not-served"
-	BuildFailed            = "build-failed"
-	ClaimedTwice           = "claimed-twice"
-	DuplicateKey           = "duplicate-key"
-	FailoverBlocked        = "failover-blocked"
-	FewerThanMinGroups     = "fewer-than-min-groups"
-	FieldIgnored           = "field-ignored"
-	Headroom               = "headroom"
-	HeldBack               = "held"
-	HelmNotSupported       = "helm-not-supported"
-	HPAMultiplied          = "hpa-multiplied"
-	HPAOwned               = "hpa-owned"
-	JSONMergeUsed          = "json-merge-used"
-	KindNotSupported       = "kind-not-supported"
-	LargeChange            = "large-change"
-	MissingReference       = "missing-reference"
-	MoveStuck              = "move-stuck"
-	NoClusterMatches       = "no-cluster-matches"
-	NondeterministicRender = "nondeterministic-render"
-	NotChecked             = "not-checked"
-	OverrideConflict       = "override-conflict"
-	OverrideFailed         = "override-failed"
-	OverrideNoMatch        = "override-no-match"
-	OverrideNoOp           = "override-no-op"
-	PolicyConflict         = "policy-conflict"
-	PolicySelectsNothing   = "policy-selects-nothing"
-	PruneData              = "prune-data"
-	PruneLastReplica       = "prune-last-replica"
-	Restart                = "restart"
-	ScaleToZero            = "scale-to-zero"
-	SpreadSearchBounded    = "spread-search-bounded"
-	StaleSnapshot          = "stale-snapshot"
-	ThinSpread             = "thin-spread"
-	UnassignedReplicas     = "unassigned-replicas"
-	Unclaimed              = "unclaimed"
+	APINotServed         = "api-not-served"
+	ClaimedTwice         = "claimed-twice"
+	FailoverBlocked      = "failover-blocked"
+	FewerThanMinGroups   = "fewer-than-min-groups"
+	Headroom             = "headroom"
+	HeldBack             = "held"
+	HPAMultiplied        = "hpa-multiplied"
+	HPAOwned             = "hpa-owned"
+	LargeChange          = "large-change"
+	MissingReference     = "missing-reference"
+	MoveStuck            = "move-stuck"
+	NoClusterMatches     = "no-cluster-matches"
+	NotChecked           = "not-checked"
+	PolicyConflict       = "policy-conflict"
+	PolicySelectsNothing = "policy-selects-nothing"
+	PruneData            = "prune-data"
+	PruneLastReplica     = "prune-last-replica"
+	Restart              = "restart"
+	ScaleToZero          = "scale-to-zero"
+	SpreadSearchBounded  = "spread-search-bounded"
+	StaleSnapshot        = "stale-snapshot"
+	ThinSpread           = "thin-spread"
+	UnassignedReplicas   = "unassigned-replicas"
+	Unclaimed            = "unclaimed"
 )
 
 // FindingKind describes one id.
@@ -64,32 +55,31 @@ type FindingKind struct {
 func FindingKinds() []FindingKind {
 	return []FindingKind{
 		{APINotServed, v1alpha1.SeverityBlocker, "A cluster does not serve the kind of an object that is meant for it."},
-		{BuildFailed, v1alpha1.SeverityBlocker, "A kustomization or chart cannot be built; what it held before stays."},
+		{v1alpha1.FindingBuildFailed, v1alpha1.SeverityBlocker, "A kustomization or chart cannot be built; what it held before stays."},
 		{ClaimedTwice, v1alpha1.SeverityBlocker, "An object is declared twice; the declaration that holds it now counts."},
-		{DuplicateKey, v1alpha1.SeverityCaution, "A list has two items with one key, which an API server rejects; the last one is kept."},
+		{v1alpha1.FindingDuplicateKey, v1alpha1.SeverityCaution, "A list has two items with one key, which an API server rejects; the last one is kept."},
 		{FailoverBlocked, v1alpha1.SeverityCaution, "A workload is pinned to its clusters and does not move away from a failed one."},
 		{FewerThanMinGroups, v1alpha1.SeverityBlocker, "Fewer groups of clusters are eligible than a spread constraint asks for."},
-		{FieldIgnored, v1alpha1.SeverityInfo, "A field is accepted but has no effect here."},
+		{v1alpha1.FindingFieldIgnored, v1alpha1.SeverityInfo, "A field is accepted but has no effect here."},
 		{Headroom, v1alpha1.SeverityCaution, "A cluster gets more than it has room for."},
 		{HeldBack, v1alpha1.SeverityCaution, "An object stays as it is because something about it is in doubt or guarded."},
-		{HelmNotSupported, v1alpha1.SeverityBlocker, "A folder is a Helm chart, which this version does not build; what it held before stays."},
+		{v1alpha1.FindingHelmNotSupported, v1alpha1.SeverityBlocker, "A folder is a Helm chart, which this version does not build; what it held before stays."},
 		{HPAMultiplied, v1alpha1.SeverityCaution, "An autoscaler goes to several clusters, and its maximum with it."},
 		{HPAOwned, v1alpha1.SeverityInfo, "An autoscaler owns the replicas of a workload; its share is only where it starts."},
 		{v1alpha1.FindingInvalidConfiguration, v1alpha1.SeverityBlocker, "A document of the configuration has an error."},
 		{v1alpha1.FindingInvalidDocument, v1alpha1.SeverityBlocker, "A file or document cannot be read; what it held before stays."},
 		{v1alpha1.FindingInvalidPolicy, v1alpha1.SeverityBlocker, "A policy has an error and counts as absent."},
-		{JSONMergeUsed, v1alpha1.SeverityInfo, "A strategic merge patch met a kind whose patch keys are not known, so that its lists are replaced."},
-		{KindNotSupported, v1alpha1.SeverityCaution, "A document of Karmada has no meaning here and is not propagated either."},
+		{v1alpha1.FindingJSONMergeUsed, v1alpha1.SeverityInfo, "A strategic merge patch met a kind whose patch keys are not known, so that its lists are replaced."},
+		{v1alpha1.FindingKindNotSupported, v1alpha1.SeverityCaution, "A document of Karmada has no meaning here and is not propagated either."},
 		{LargeChange, v1alpha1.SeverityCaution, "A change touches a large part of the fleet."},
 		{MissingReference, v1alpha1.SeverityCaution, "An object refers to another that does not go along."},
 		{MoveStuck, v1alpha1.SeverityCaution, "A removal waits for a healthy copy elsewhere that does not come."},
 		{NoClusterMatches, v1alpha1.SeverityBlocker, "No cluster can take a workload."},
-		{NondeterministicRender, v1alpha1.SeverityBlocker, "A chart's output differs from one rendering to the next."},
 		{NotChecked, v1alpha1.SeverityInfo, "A check was not made since what it needs is not known."},
-		{OverrideConflict, v1alpha1.SeverityCaution, "Two override policies write one field; the later one wins."},
-		{OverrideFailed, v1alpha1.SeverityBlocker, "An override cannot be applied to an object; it stays as it is on that cluster."},
-		{OverrideNoMatch, v1alpha1.SeverityCaution, "An override rule matches no object on any cluster."},
-		{OverrideNoOp, v1alpha1.SeverityInfo, "An override changes nothing."},
+		{v1alpha1.FindingOverrideConflict, v1alpha1.SeverityCaution, "Two override policies write one field; the later one wins."},
+		{v1alpha1.FindingOverrideFailed, v1alpha1.SeverityBlocker, "An override cannot be applied to an object; it stays as it is on that cluster."},
+		{v1alpha1.FindingOverrideNoMatch, v1alpha1.SeverityCaution, "An override rule matches no object on any cluster."},
+		{v1alpha1.FindingOverrideNoOp, v1alpha1.SeverityInfo, "An override changes nothing."},
 		{PolicyConflict, v1alpha1.SeverityCaution, "Two policies claim one object and only their names decide."},
 		{PolicySelectsNothing, v1alpha1.SeverityCaution, "A policy selects no object."},
 		{PruneData, v1alpha1.SeverityCaution, "An object that holds data, or much else, is removed or stays behind as an orphan."},
@@ -130,6 +120,19 @@ func newFindingSet(override map[string]string) *findingSet {
 		s.defaults[k.ID] = k.Severity
 	}
 	return s
+}
+
+// checkSeverities says which ids of the configuration are those of no finding, so that a misspelt one does
+// not go unnoticed.
+func (s *findingSet) checkSeverities() {
+	for id := range s.override {
+		if _, known := s.defaults[id]; !known {
+			s.add(finding{
+				ID: v1alpha1.FindingFieldIgnored, Severity: v1alpha1.SeverityCaution,
+				Message: fmt.Sprintf("spec.plan.severity of the Config: no finding has the id %q", id),
+			})
+		}
+	}
 }
 
 // add takes a finding; without a severity it gets the default of its id, and the configuration has

@@ -91,7 +91,7 @@ func (c *computation) gateOrder(cluster int) {
 func (c *computation) reportBadOrder() {
 	for _, it := range c.items {
 		ref := it.ref
-		at := finding{ID: FieldIgnored, Source: it.Origin.Source, Object: &ref, Repository: it.source.Source}
+		at := finding{ID: v1alpha1.FindingFieldIgnored, Source: it.Origin.Source, Object: &ref, Repository: it.source.Source}
 		if bad := it.traits.badWave; bad != "" {
 			f := at
 			f.Message = fmt.Sprintf("%s: %s %q is not a whole number", ref, v1alpha1.AnnotationWave, bad)

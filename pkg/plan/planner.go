@@ -103,6 +103,7 @@ func (p *Planner) begin(trees Trees, snap Snapshot) *computation {
 		recorded: map[v1alpha1.ObjectKey]*v1alpha1.Placement{},
 	}
 	p.cache.turn()
+	c.findings.checkSeverities()
 	for i := range trees {
 		c.sources = append(c.sources, &trees[i])
 	}

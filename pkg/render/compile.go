@@ -153,7 +153,7 @@ func invalidPolicy(source string, p *v1alpha1.OverridePolicy, err error) v1alpha
 	}
 	ref := v1alpha1.ObjectReference{APIVersion: v1alpha1.APIVersion, Kind: kind, Namespace: p.Namespace, Name: p.Name}
 	return v1alpha1.Finding{
-		ID: FindingInvalidPolicy, Severity: v1alpha1.SeverityBlocker, Message: fmt.Sprintf("%s: %v", ref, err),
+		ID: v1alpha1.FindingInvalidPolicy, Severity: v1alpha1.SeverityBlocker, Message: fmt.Sprintf("%s: %v", ref, err),
 		Source: p.Position.String(), Clusters: []string{}, Object: &ref, Repository: source,
 	}
 }

@@ -1,5 +1,7 @@
 package render
 
+import "github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+
 // divide writes a cluster's share, and takes from a Job what would delete and so repeat it.
 func (w *work) divide(d *Division) {
 	isJob := w.kind == "Job" && w.apiVersion == "batch/v1"
@@ -16,7 +18,7 @@ func (w *work) divide(d *Division) {
 	}
 	if _, has := spec["ttlSecondsAfterFinished"]; isJob && has {
 		delete(spec, "ttlSecondsAfterFinished")
-		w.note(NoteFieldIgnored, "spec.ttlSecondsAfterFinished is left out: a Job that is deleted when it is done would be created again")
+		w.note(v1alpha1.FindingFieldIgnored, "spec.ttlSecondsAfterFinished is left out: a Job that is deleted when it is done would be created again")
 	}
 	if d == nil {
 		return

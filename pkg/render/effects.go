@@ -34,7 +34,7 @@ func (e *Effects) Add(r Rendered) {
 		e.matched[ref]++
 	}
 	for _, n := range r.Notes {
-		if n.ID == NoteOverrideNoOp {
+		if n.ID == v1alpha1.FindingOverrideNoOp {
 			e.idle[idleKey{n.Rule, n.Source, n.Message}]++
 		}
 	}
@@ -59,18 +59,18 @@ func (e *Effects) Findings(sets ...*Overrides) []v1alpha1.Finding {
 		slices.SortFunc(rules, compareRefs)
 		silent := slices.DeleteFunc(slices.Clone(rules), func(r RuleRef) bool { return e.matched[r] > 0 })
 		if len(silent) == len(rules) {
-			findings = append(findings, finding(FindingOverrideNoMatch, v1alpha1.SeverityCaution, rules[0],
+			findings = append(findings, finding(v1alpha1.FindingOverrideNoMatch, v1alpha1.SeverityCaution, rules[0],
 				rules[0].Source, "it matches no object on any cluster"))
 			continue
 		}
 		for _, r := range silent {
-			findings = append(findings, finding(FindingOverrideNoMatch, v1alpha1.SeverityCaution, r, r.Source,
+			findings = append(findings, finding(v1alpha1.FindingOverrideNoMatch, v1alpha1.SeverityCaution, r, r.Source,
 				fmt.Sprintf("rule %d matches no object on any cluster", r.Rule)))
 		}
 	}
 	for key, n := range e.idle {
 		if n >= e.matched[key.rule] {
-			findings = append(findings, finding(NoteOverrideNoOp, v1alpha1.SeverityInfo, key.rule, key.source,
+			findings = append(findings, finding(v1alpha1.FindingOverrideNoOp, v1alpha1.SeverityInfo, key.rule, key.source,
 				fmt.Sprintf("rule %d: %s", key.rule.Rule, key.message)))
 		}
 	}

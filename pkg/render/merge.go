@@ -28,6 +28,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 )
 
 // builtinScheme knows the built-in types in their stable versions, for the sake of their patch keys.
@@ -68,7 +70,7 @@ func (s mergeStep) apply(w *work) error {
 		return err
 	}
 	if meta == nil {
-		w.note(NoteJSONMergeUsed, "the patch keys of %s %s are not known: lists were replaced, not merged (JSON merge patch)", w.apiVersion, w.kind)
+		w.note(v1alpha1.FindingJSONMergeUsed, "the patch keys of %s %s are not known: lists were replaced, not merged (JSON merge patch)", w.apiVersion, w.kind)
 		merged, err := jsonpatch.MergePatch(canonicalJSON(w.object), s.raw)
 		if err != nil {
 			return fmt.Errorf("the patch cannot be merged%s", w.detail(err))

@@ -14,19 +14,6 @@ import (
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 )
 
-// Ids of the findings that this package knows of.
-const (
-	FindingInvalidPolicy   = "invalid-policy"
-	FindingOverrideFailed  = "override-failed"
-	FindingOverrideNoMatch = "override-no-match"
-	NoteOverrideNoOp       = "override-no-op"
-	NoteOverrideConflict   = "override-conflict"
-	NoteDuplicateKey       = "duplicate-key"
-	NoteFieldIgnored       = "field-ignored"
-	// NoteJSONMergeUsed: a strategic merge patch met a kind whose patch keys are not known.
-	NoteJSONMergeUsed = "json-merge-used"
-)
-
 // OverrideError says that an object cannot be had on a cluster, since an override of it fails. It
 // concerns that object on that cluster alone. Its text holds no value of a Secret.
 type OverrideError struct {
@@ -287,7 +274,7 @@ func (w *work) dropDuplicates() {
 	}
 	before := w.object
 	w.shared = true
-	dropDuplicates(w.mutable(), w.apiVersion, w.kind, func(message string) { w.note(NoteDuplicateKey, "%s", message) })
+	dropDuplicates(w.mutable(), w.apiVersion, w.kind, func(message string) { w.note(v1alpha1.FindingDuplicateKey, "%s", message) })
 	t := &tracer{before: w.writers, after: map[string]writer{}}
 	t.walk(before, w.object, "", "")
 	w.writers = t.after
@@ -316,7 +303,7 @@ func (w *work) noteConflict(pointer string, previous, now writer) {
 		what = fmt.Sprintf("%s overwrites %s, the share that policy %q (%s) divided", w.rule.policy, pointer, previous.Name, previous.Source)
 	}
 	w.notes = append(w.notes, Note{
-		ID: NoteOverrideConflict, Message: what, Source: now.Source, Repository: w.rule.policy.repository, Rule: w.rule.ref,
+		ID: v1alpha1.FindingOverrideConflict, Message: what, Source: now.Source, Repository: w.rule.policy.repository, Rule: w.rule.ref,
 	})
 }
 
@@ -349,7 +336,7 @@ func (w *work) idle(format string, args ...any) { w.idleAt(w.place, format, args
 
 func (w *work) idleAt(place location, format string, args ...any) {
 	w.idles++
-	w.noteAt(place, NoteOverrideNoOp, fmt.Sprintf(format, args...))
+	w.noteAt(place, v1alpha1.FindingOverrideNoOp, fmt.Sprintf(format, args...))
 }
 
 func (w *work) note(id, format string, args ...any) {

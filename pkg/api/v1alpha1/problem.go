@@ -5,18 +5,35 @@ import (
 	"strings"
 )
 
-// The ids of the findings that reading documents can give. Each has a page in docs/findings.
+// The ids of findings that packages below the plan give. Those of the plan itself are in pkg/plan, with the
+// severity of each. Each id has a page in docs/findings.
 const (
+	// FindingBuildFailed is a kustomization that cannot be built, or a file that cannot be read.
+	FindingBuildFailed = "build-failed"
+	// FindingDuplicateKey is a list with two items of one key, of which the last is kept.
+	FindingDuplicateKey = "duplicate-key"
+	// FindingFieldIgnored is a field that is accepted and has no effect.
+	FindingFieldIgnored = "field-ignored"
+	// FindingHelmNotSupported is a folder with a Helm chart.
+	FindingHelmNotSupported = "helm-not-supported"
+	// FindingInvalidConfiguration is an error in a kind of ours that is no policy.
+	FindingInvalidConfiguration = "invalid-configuration"
 	// FindingInvalidDocument is a file or document that cannot be read at all.
 	FindingInvalidDocument = "invalid-document"
 	// FindingInvalidPolicy is a propagation or override policy with an error; it counts as absent.
 	FindingInvalidPolicy = "invalid-policy"
-	// FindingInvalidConfiguration is an error in any other kind of ours.
-	FindingInvalidConfiguration = "invalid-configuration"
+	// FindingJSONMergeUsed is a strategic merge patch for a kind whose patch keys are not known.
+	FindingJSONMergeUsed = "json-merge-used"
 	// FindingKindNotSupported is a kind of Karmada that has no counterpart here.
 	FindingKindNotSupported = "kind-not-supported"
-	// FindingFieldIgnored is a field that is accepted and has no effect.
-	FindingFieldIgnored = "field-ignored"
+	// FindingOverrideConflict is a field that two override policies write.
+	FindingOverrideConflict = "override-conflict"
+	// FindingOverrideFailed is an override that cannot be applied to an object.
+	FindingOverrideFailed = "override-failed"
+	// FindingOverrideNoMatch is an override rule that matches no object on any cluster.
+	FindingOverrideNoMatch = "override-no-match"
+	// FindingOverrideNoOp is an override that changes nothing.
+	FindingOverrideNoOp = "override-no-op"
 )
 
 // Problem is something wrong, or worth knowing, about one field of one document.

@@ -14,14 +14,6 @@ import (
 	"github.com/armada-sync/armada-sync/pkg/render"
 )
 
-// Ids of the findings that only this package gives.
-const (
-	// FindingBuildFailed is a kustomization that cannot be built, or a file that cannot be read.
-	FindingBuildFailed = "build-failed"
-	// FindingHelmNotSupported is a folder with a Helm chart.
-	FindingHelmNotSupported = "helm-not-supported"
-)
-
 // Options say what to read and as whose.
 type Options struct {
 	// Source is the name of the GitSource.

@@ -19,7 +19,7 @@ func (u *unit) read(files fs.FS, o Options) {
 	data, err := fs.ReadFile(files, u.path)
 	if err != nil {
 		u.fail(v1alpha1.Problem{
-			Position: v1alpha1.Position{File: u.path}, ID: FindingBuildFailed, Severity: v1alpha1.SeverityBlocker,
+			Position: v1alpha1.Position{File: u.path}, ID: v1alpha1.FindingBuildFailed, Severity: v1alpha1.SeverityBlocker,
 			Message: "the file cannot be read: " + reason(err),
 		})
 		return

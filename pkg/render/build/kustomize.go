@@ -47,7 +47,7 @@ func (u *unit) kustomize(files fs.FS, o Options) {
 	}
 	u.objects, u.propag, u.override, u.clusters = nil, nil, nil, nil
 	u.fail(v1alpha1.Problem{
-		Position: position(files, top, err), ID: FindingBuildFailed, Severity: v1alpha1.SeverityBlocker,
+		Position: position(files, top, err), ID: v1alpha1.FindingBuildFailed, Severity: v1alpha1.SeverityBlocker,
 		Message: "the kustomization cannot be built: " + oneLine(err),
 	})
 }

@@ -38,7 +38,7 @@ type scanned struct {
 // refuse notes a path that cannot be read.
 func (s *scanned) refuse(name, format string, args ...any) {
 	s.problems = append(s.problems, v1alpha1.Problem{
-		Position: v1alpha1.Position{File: name}, ID: FindingBuildFailed,
+		Position: v1alpha1.Position{File: name}, ID: v1alpha1.FindingBuildFailed,
 		Severity: v1alpha1.SeverityBlocker, Message: fmt.Sprintf(format, args...),
 	})
 	s.failed = append(s.failed, name)
@@ -201,7 +201,7 @@ func (c candidate) build(files fs.FS, o Options) *unit {
 		name := path.Join(c.path, "Chart.yaml")
 		u.inputs[name] = digestOf(files, name)
 		u.fail(v1alpha1.Problem{
-			Position: v1alpha1.Position{File: name}, ID: FindingHelmNotSupported, Severity: v1alpha1.SeverityBlocker,
+			Position: v1alpha1.Position{File: name}, ID: v1alpha1.FindingHelmNotSupported, Severity: v1alpha1.SeverityBlocker,
 			Message: "Helm charts are not built by this version; nothing of this source is pruned while the chart is in its path",
 		})
 	default:
