@@ -96,6 +96,10 @@ Exit codes: 0 done; 1 error; 2 changes (with --exit-code); 3 findings at or abov
 		newPreview(s),
 		newExplain(s),
 		newRun(s),
+		newInit(s),
+		newJoin(s),
+		newUnjoin(s),
+		newRotate(s),
 	)
 	return root
 }

@@ -82,6 +82,9 @@ func Rights(mode Mode) []Right {
 // Manifests returns what joining creates in a member, in order: the namespace, the account, roles and
 // bindings. Each of the accounts ("namespace/name") may be impersonated; its namespace must exist.
 func Manifests(mode Mode, impersonate []string) ([]*unstructured.Unstructured, error) {
+	if !slices.Contains(Modes(), mode) {
+		return nil, fmt.Errorf("mode %q: want one of %v", mode, Modes())
+	}
 	objects := []map[string]any{
 		{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": Namespace, "labels": map[string]any{
 			"pod-security.kubernetes.io/enforce": "restricted",

@@ -52,6 +52,13 @@ func Connect(cfg *rest.Config) (*Cluster, error) {
 	return &Cluster{config: cfg, typed: typed, dynamic: dyn, mapper: mapper}, nil
 }
 
+// Check makes sure that the API server answers, takes the credentials and is of a version that we can
+// work with. A failure is a *ProbeError.
+func (c *Cluster) Check(ctx context.Context) error {
+	_, err := Probe(ctx, c.config)
+	return err
+}
+
 // Outcome is what became of one object, or with a dry run, what would.
 type Outcome string
 
