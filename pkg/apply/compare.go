@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	quantity "k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 )
 
 // Differences lists, as sorted JSON pointers into desired, the fields that we own and in which the live
@@ -193,6 +195,9 @@ func holdsQuantity(parent, field string) bool {
 }
 
 func sameQuantity(a, b any) bool {
+	if v1alpha1.CheckQuantity(fmt.Sprint(a)) != nil || v1alpha1.CheckQuantity(fmt.Sprint(b)) != nil {
+		return false
+	}
 	x, err1 := quantity.ParseQuantity(fmt.Sprint(a))
 	y, err2 := quantity.ParseQuantity(fmt.Sprint(b))
 	return err1 == nil && err2 == nil && x.Cmp(y) == 0

@@ -3,10 +3,14 @@ package placement
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 )
 
 // Extracted are the facts of an object that placement asks for.
@@ -42,6 +46,9 @@ func Extract(content map[string]any) (Extracted, error) {
 	}
 	if template == nil {
 		return e, nil
+	}
+	if err := checkQuantities(template); err != nil {
+		return e, fmt.Errorf("read the pod of %s %q: %w", text(content, "kind"), text(content, "metadata", "name"), err)
 	}
 	var spec corev1.PodSpec
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(template, &spec); err != nil {
@@ -149,6 +156,47 @@ func object(content map[string]any, path ...string) map[string]any {
 func text(content map[string]any, path ...string) string {
 	s, _ := value(content, path...).(string)
 	return s
+}
+
+// checkQuantities refuses the quantities of a pod's spec that would take hours to read.
+func checkQuantities(value any) error {
+	switch v := value.(type) {
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			var err error
+			switch key {
+			case "requests", "limits", "overhead", "sizeLimit", "divisor":
+				err = checkEach(v[key])
+			default:
+				err = checkQuantities(v[key])
+			}
+			if err != nil {
+				return err
+			}
+		}
+	case []any:
+		for _, item := range v {
+			if err := checkQuantities(item); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkEach checks a quantity, or each of a map of them.
+func checkEach(value any) error {
+	switch v := value.(type) {
+	case string:
+		return v1alpha1.CheckQuantity(v)
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			if err := checkEach(v[key]); err != nil {
+				return fmt.Errorf("%s: %w", key, err)
+			}
+		}
+	}
+	return nil
 }
 
 // integer reads a whole number that is not negative; found is false where the field is absent or null.

@@ -22,7 +22,11 @@ func cost(_ *query, use *v1alpha1.Scorer) (scoring, error) {
 		least, greatest := int64(unlimited), int64(0)
 		for i, c := range a.eligible {
 			scores[i] = unpriced
-			q, err := resource.ParseQuantity(c.Annotations[annotation])
+			price := c.Annotations[annotation]
+			if v1alpha1.CheckQuantity(price) != nil {
+				continue
+			}
+			q, err := resource.ParseQuantity(price)
 			if err != nil || q.Sign() < 0 {
 				continue
 			}

@@ -212,6 +212,12 @@ func (d *strictDecoder) unmarshal(value any, target json.Unmarshaler) {
 			d.problem("expected %s, got %s", expected, describeValue(value))
 			return
 		}
+		if text, ok := value.(string); ok {
+			if err := CheckQuantity(text); err != nil {
+				d.problem("expected %s, got %v", expected, err)
+				return
+			}
+		}
 	case *apiextensionsv1.JSON:
 		expected = "a value"
 	}
