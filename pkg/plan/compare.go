@@ -109,19 +109,13 @@ func (c *computation) holdBack(it *item, t *target, held Held, isHeld bool) (v1a
 	return "", ""
 }
 
-// defaultMaxPause bounds a pause where the configuration does not say.
-const defaultMaxPause = 24 * time.Hour
-
 // paused tells whether someone stopped us on the live object. A pause that is set further ahead than
 // the limit is not honoured, since nobody would notice that it never ends.
 func (c *computation) paused(cluster int, held Held) bool {
 	if !held.PausedUntil.After(c.snap.Now) {
 		return false
 	}
-	limit := defaultMaxPause
-	if m := c.snap.Config.Apply.MaxPause; m != nil {
-		limit = m.Duration
-	}
+	limit := c.config.Apply.MaxPause.Duration
 	if held.PausedUntil.Sub(c.snap.Now) <= limit {
 		return true
 	}

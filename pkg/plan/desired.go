@@ -80,12 +80,9 @@ func (c *computation) ignoreApplies(rule *v1alpha1.IgnoreRule, it *item) bool {
 // fieldPath reads a JSON pointer that leads through maps alone; what identifies an object is not to
 // be lent.
 func fieldPath(pointer string) ([]string, bool) {
-	if !strings.HasPrefix(pointer, "/") || len(pointer) < 2 {
+	path, err := render.ParsePointer(pointer)
+	if err != nil || len(path) == 0 {
 		return nil, false
-	}
-	path := strings.Split(pointer[1:], "/")
-	for i, token := range path {
-		path[i] = strings.ReplaceAll(strings.ReplaceAll(token, "~1", "/"), "~0", "~")
 	}
 	switch path[0] {
 	case "apiVersion", "kind":

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/armada-sync/armada-sync/pkg/render"
 )
 
 // fieldChange is one field in which two manifests differ.
@@ -53,7 +55,7 @@ func (d *differ) maps(path, pointer string, old, new map[string]any) {
 		before, had := old[name]
 		after, has := new[name]
 		at := joinPath(path, name)
-		below := pointer + "/" + pointerEscaper.Replace(name)
+		below := pointer + "/" + render.EscapeToken(name)
 		switch {
 		case !had:
 			d.add(at, below, nil, present(after))
@@ -64,9 +66,6 @@ func (d *differ) maps(path, pointer string, old, new map[string]any) {
 		}
 	}
 }
-
-// pointerEscaper escapes a token of a JSON pointer (RFC 6901).
-var pointerEscaper = strings.NewReplacer("~", "~0", "/", "~1")
 
 func present(v any) any {
 	if v == nil {

@@ -106,7 +106,9 @@ func addFile(t failer, s *plan.Source, file string, data []byte) {
 	if v1alpha1.Blocked(problems) {
 		s.FailedUnits = append(s.FailedUnits, file)
 	}
-	s.Problems = append(s.Problems, v1alpha1.Findings(s.Source, problems)...)
+	for _, p := range problems {
+		s.Problems = append(s.Problems, p.Finding(s.Source))
+	}
 }
 
 // fileOf returns a file of an archive, nil where it is not there.

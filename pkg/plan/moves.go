@@ -25,12 +25,6 @@ const (
 	moveRecovering  = "recovering"
 )
 
-// Defaults of the configuration, for callers that pass none.
-const (
-	defaultDrain = 60 * time.Second
-	defaultGrace = 600 * time.Second
-)
-
 // departure is one copy of a workload that has to leave a cluster.
 type departure struct {
 	item    *item
@@ -309,10 +303,7 @@ func (c *computation) purgeFirst(d *departure) {
 }
 
 func (c *computation) drain() time.Duration {
-	if s := c.snap.Config.Failover.DrainSeconds; s != nil {
-		return time.Duration(*s) * time.Second
-	}
-	return defaultDrain
+	return time.Duration(*c.config.Failover.DrainSeconds) * time.Second
 }
 
 func (c *computation) grace(it *item) time.Duration {
@@ -321,10 +312,7 @@ func (c *computation) grace(it *item) time.Duration {
 			return time.Duration(*s) * time.Second
 		}
 	}
-	if s := c.snap.Config.Failover.GracePeriodSeconds; s != nil {
-		return time.Duration(*s) * time.Second
-	}
-	return defaultGrace
+	return time.Duration(*c.config.Failover.GracePeriodSeconds) * time.Second
 }
 
 // waits tells whether a removal is still in front of a departure.

@@ -66,6 +66,8 @@ func (c *computation) run() *Plan {
 type computation struct {
 	planner *Planner
 	snap    *Snapshot
+	// config is that of the snapshot with every default filled in.
+	config v1alpha1.ConfigSpec
 	// sources by name.
 	sources  []*Source
 	byName   map[string]*Source
@@ -97,11 +99,13 @@ func (p *Planner) begin(trees Trees, snap Snapshot) *computation {
 	c := &computation{
 		planner:  p,
 		snap:     &snap,
+		config:   snap.Config,
 		byName:   map[string]*Source{},
 		clusterN: map[string]int{},
 		findings: newFindingSet(snap.Config.Plan.Severity),
 		recorded: map[v1alpha1.ObjectKey]*v1alpha1.Placement{},
 	}
+	c.config.SetDefaults()
 	p.cache.turn()
 	c.findings.checkSeverities()
 	for i := range trees {

@@ -19,12 +19,6 @@ const (
 	causeMoved
 )
 
-// smallPrune is the floor where the configuration does not say.
-const smallPrune = 10
-
-// defaultMaxPrunePercent bounds larger prunes where the source does not say.
-const defaultMaxPrunePercent = 30
-
 // removeRest decides about everything that a cluster holds and that does not belong there.
 func (c *computation) removeRest() {
 	for i := range c.clusters {
@@ -204,14 +198,7 @@ func suspended(p *policy, cluster string) bool {
 	if s.Dispatching != nil && *s.Dispatching {
 		return true
 	}
-	if s.DispatchingOnClusters != nil {
-		for _, name := range s.DispatchingOnClusters.ClusterNames {
-			if name == cluster {
-				return true
-			}
-		}
-	}
-	return false
+	return s.DispatchingOnClusters != nil && slices.Contains(s.DispatchingOnClusters.ClusterNames, cluster)
 }
 
 // dataKinds are the kinds whose removal takes data, or much else, along.
@@ -310,24 +297,16 @@ func (c *computation) guardLargePrunes() {
 			if !goesFromGit(ch) || pruneAllowed(s) {
 				continue
 			}
-			percent := defaultMaxPrunePercent
+			percent := v1alpha1.DefaultMaxPrunePercent
 			if s.Spec.MaxPrunePercent != nil {
 				percent = int(*s.Spec.MaxPrunePercent)
 			}
-			if n := going[ch.Source]; n > c.pruneFloor() && n*100 > percent*held[ch.Source] {
+			if n := going[ch.Source]; n > int(*c.config.Apply.PruneFloor) && n*100 > percent*held[ch.Source] {
 				ch.hold(heldMaxPrune, fmt.Sprintf("more than %d %% of the source's objects there would go, which needs %s: %s",
 					percent, v1alpha1.AnnotationAllowPrune, s.Revision))
 			}
 		}
 	}
-}
-
-// pruneFloor is how many objects of a source may always go from a cluster at once.
-func (c *computation) pruneFloor() int {
-	if floor := c.snap.Config.Apply.PruneFloor; floor != nil {
-		return int(*floor)
-	}
-	return smallPrune
 }
 
 // hold turns a change into one that leaves the object as it is.

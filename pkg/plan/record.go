@@ -169,10 +169,7 @@ func (c *computation) tolerated(f *v1alpha1.ApplicationFailover) time.Duration {
 	if s := f.DecisionConditions.TolerationSeconds; s != nil {
 		return time.Duration(*s) * time.Second
 	}
-	if s := c.snap.Config.Failover.ApplicationTolerationSeconds; s != nil {
-		return time.Duration(*s) * time.Second
-	}
-	return 300 * time.Second
+	return time.Duration(*c.config.Failover.ApplicationTolerationSeconds) * time.Second
 }
 
 // stillEvicting drops the clusters that the workload has left.

@@ -9,7 +9,7 @@ import (
 func (c *computation) placements(requests []placement.Request) []placement.Decision {
 	if c.fleet == nil {
 		c.fleet = placement.NewFleet(c.snap.Clusters, c.snap.Now, placement.Options{
-			ImplicitTolerationSeconds: c.snap.Config.Failover.ImplicitTolerationSeconds,
+			ImplicitTolerationSeconds: c.config.Failover.ImplicitTolerationSeconds,
 		})
 	}
 	if c.explained {

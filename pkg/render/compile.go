@@ -99,7 +99,8 @@ func (r *Renderer) Compile(sets ...SourcePolicies) (*Overrides, []v1alpha1.Findi
 			p := &set.Policies[i]
 			compiled, selectors, err := r.compilePolicy(set.Source, p)
 			if err != nil {
-				findings = append(findings, invalidPolicy(set.Source, p, err))
+				policy := RuleRef{Repository: set.Source, Namespace: p.Namespace, Policy: p.Name}
+				findings = append(findings, finding(v1alpha1.FindingInvalidPolicy, v1alpha1.SeverityBlocker, policy, p.Position.String(), err.Error()))
 				continue
 			}
 			entries = append(entries, entry{compiled, selectors})
@@ -144,18 +145,6 @@ func (p *compiledPolicy) String() string {
 		return p.kind() + " " + p.name
 	}
 	return p.kind() + " " + p.namespace + "/" + p.name
-}
-
-func invalidPolicy(source string, p *v1alpha1.OverridePolicy, err error) v1alpha1.Finding {
-	kind := v1alpha1.KindOverridePolicy
-	if p.Namespace == "" {
-		kind = v1alpha1.KindClusterOverridePolicy
-	}
-	ref := v1alpha1.ObjectReference{APIVersion: v1alpha1.APIVersion, Kind: kind, Namespace: p.Namespace, Name: p.Name}
-	return v1alpha1.Finding{
-		ID: v1alpha1.FindingInvalidPolicy, Severity: v1alpha1.SeverityBlocker, Message: fmt.Sprintf("%s: %v", ref, err),
-		Source: p.Position.String(), Clusters: []string{}, Object: &ref, Repository: source,
-	}
 }
 
 func (r *Renderer) compilePolicy(source string, p *v1alpha1.OverridePolicy) (*compiledPolicy, affinity.Selectors, error) {

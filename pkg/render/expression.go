@@ -44,7 +44,7 @@ type expressionStep struct {
 }
 
 func (r *Renderer) compileExpression(o v1alpha1.ExpressionOverrider) (step, error) {
-	tokens, err := parsePointer(o.Path)
+	tokens, err := ParsePointer(o.Path)
 	if err != nil {
 		return nil, err
 	}

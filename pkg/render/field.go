@@ -21,7 +21,7 @@ type fieldStep struct {
 }
 
 func compileField(o v1alpha1.FieldOverrider) (step, error) {
-	tokens, err := parsePointer(o.FieldPath)
+	tokens, err := ParsePointer(o.FieldPath)
 	if err != nil {
 		return nil, fmt.Errorf("fieldPath: %w", err)
 	}

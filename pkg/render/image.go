@@ -200,7 +200,7 @@ func compileImage(o v1alpha1.ImageOverrider) (step, error) {
 		return nil, fmt.Errorf("operator %q needs a value", o.Operator)
 	}
 	if o.Predicate != nil {
-		tokens, err := parsePointer(o.Predicate.Path)
+		tokens, err := ParsePointer(o.Predicate.Path)
 		if err != nil {
 			return nil, err
 		}

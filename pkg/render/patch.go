@@ -39,7 +39,7 @@ func compileOperation(o v1alpha1.JSONPatchOperation) (patchOperation, error) {
 	}
 	p := patchOperation{op: op, path: o.Path, from: o.From, ifMissing: o.IfMissing}
 	var err error
-	if p.tokens, err = parsePointer(o.Path); err != nil {
+	if p.tokens, err = ParsePointer(o.Path); err != nil {
 		return patchOperation{}, err
 	}
 	if len(p.tokens) == 0 && op != v1alpha1.OperatorTest {
@@ -55,7 +55,7 @@ func compileOperation(o v1alpha1.JSONPatchOperation) (patchOperation, error) {
 		}
 	case v1alpha1.OperatorRemove:
 	case v1alpha1.OperatorCopy, v1alpha1.OperatorMove:
-		if p.fromPath, err = parsePointer(o.From); err != nil {
+		if p.fromPath, err = ParsePointer(o.From); err != nil {
 			return patchOperation{}, fmt.Errorf("from: %w", err)
 		}
 		if len(p.fromPath) == 0 {

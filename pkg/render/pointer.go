@@ -13,9 +13,9 @@ const (
 	maxPointerTokens = 128
 )
 
-// parsePointer splits an RFC 6901 JSON pointer into its unescaped tokens; the empty pointer, which
+// ParsePointer splits an RFC 6901 JSON pointer into its unescaped tokens; the empty pointer, which
 // means the whole document, has none.
-func parsePointer(pointer string) ([]string, error) {
+func ParsePointer(pointer string) ([]string, error) {
 	if pointer == "" {
 		return nil, nil
 	}
@@ -62,23 +62,26 @@ func unescape(token string) (string, bool) {
 	return b.String(), true
 }
 
-var pointerEscaper = strings.NewReplacer("~", "~0", "/", "~1")
+// EscapeToken writes a name as a token of a JSON pointer.
+func EscapeToken(name string) string { return tokenEscaper.Replace(name) }
+
+var tokenEscaper = strings.NewReplacer("~", "~0", "/", "~1")
 
 // join appends a token to a pointer.
 func join(pointer, token string) string {
-	return pointer + "/" + pointerEscaper.Replace(token)
+	return pointer + "/" + EscapeToken(token)
 }
 
 func joinIndex(pointer string, i int) string {
 	return pointer + "/" + strconv.Itoa(i)
 }
 
-// encodePointer is the reverse of parsePointer.
+// encodePointer is the reverse of ParsePointer.
 func encodePointer(tokens []string) string {
 	var b strings.Builder
 	for _, t := range tokens {
 		b.WriteByte('/')
-		b.WriteString(pointerEscaper.Replace(t))
+		b.WriteString(EscapeToken(t))
 	}
 	return b.String()
 }

@@ -24,7 +24,7 @@ func TestParsePointer(t *testing.T) {
 	}
 	for _, tc := range cases {
 		t.Run(tc.reason, func(t *testing.T) {
-			got, err := parsePointer(tc.pointer)
+			got, err := ParsePointer(tc.pointer)
 			if (err != nil) != tc.fails {
 				t.Fatalf("error %v, want one: %v", err, tc.fails)
 			}
@@ -38,7 +38,7 @@ func TestParsePointer(t *testing.T) {
 func FuzzPointer(f *testing.F) {
 	f.Add("/spec/template~1/0/-/~0")
 	f.Fuzz(func(t *testing.T, pointer string) {
-		tokens, err := parsePointer(pointer)
+		tokens, err := ParsePointer(pointer)
 		if err != nil {
 			return
 		}

@@ -160,7 +160,7 @@ func (s metadataStep) apply(w *work) error {
 			w.idle("there is no %s %q", s.field[:len(s.field)-1], key)
 			continue
 		}
-		w.wrote("/metadata/" + s.field + "/" + pointerEscaper.Replace(key))
+		w.wrote("/metadata/" + s.field + "/" + EscapeToken(key))
 		switch {
 		case s.operator == v1alpha1.OperatorRemove:
 			delete(current, key)

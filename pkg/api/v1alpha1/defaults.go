@@ -1,7 +1,6 @@
 package v1alpha1
 
 import (
-	"strconv"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -58,13 +57,9 @@ func (s *ConfigSpec) SetDefaults() {
 	}
 }
 
-// EvictionRate returns EvictionsPerSecond as a number. Validation has seen to it that it is one.
-func (f *FailoverConfig) EvictionRate() float64 {
-	if rate, err := strconv.ParseFloat(f.EvictionsPerSecond, 64); err == nil && rate > 0 {
-		return rate
-	}
-	return 0.5
-}
+// DefaultMaxPrunePercent is how large a share of a source's objects may go from a cluster at once where
+// the source does not say.
+const DefaultMaxPrunePercent = 30
 
 // SetDefaults fills in what a source leaves open. A reference that names nothing is branch main.
 func (s *GitSourceSpec) SetDefaults() {
@@ -82,16 +77,21 @@ func (s *GitSourceSpec) SetDefaults() {
 	if s.DeletionPolicy == "" {
 		s.DeletionPolicy = DeletionOrphan
 	}
-	setTo(&s.MaxPrunePercent, 30)
+	setTo(&s.MaxPrunePercent, DefaultMaxPrunePercent)
 	if s.Limits == nil {
 		s.Limits = &SourceLimits{}
 	}
-	setTo(&s.Limits.MaxFileBytes, 10<<20)
-	setTo(&s.Limits.MaxTotalBytes, 256<<20)
-	setTo(&s.Limits.MaxFiles, 100_000)
+	s.Limits.SetDefaults()
 	if s.Rollout != nil {
 		setTo(&s.Rollout.StopOnUnhealthy, true)
 	}
+}
+
+// SetDefaults fills in what the limits leave open.
+func (l *SourceLimits) SetDefaults() {
+	setTo(&l.MaxFileBytes, 10<<20)
+	setTo(&l.MaxTotalBytes, 256<<20)
+	setTo(&l.MaxFiles, 100_000)
 }
 
 // SetDefaults fills in what a policy leaves open and what has one default whatever the configuration

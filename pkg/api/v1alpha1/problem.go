@@ -98,15 +98,6 @@ func (p Problem) Compare(o Problem) int {
 	)
 }
 
-// Findings returns problems as findings about one source.
-func Findings(repository string, problems []Problem) []Finding {
-	findings := make([]Finding, 0, len(problems))
-	for _, p := range problems {
-		findings = append(findings, p.Finding(repository))
-	}
-	return findings
-}
-
 // Blocked tells that one of the problems is a blocker, so that what it is about cannot be used.
 func Blocked(problems []Problem) bool {
 	for _, p := range problems {

@@ -30,13 +30,6 @@ type Options struct {
 	Limits *v1alpha1.SourceLimits
 }
 
-// The defaults of v1alpha1.SourceLimits.
-const (
-	defaultFileBytes  = 10 << 20
-	defaultTotalBytes = 256 << 20
-	defaultFiles      = 100_000
-)
-
 func (o Options) withDefaults() (Options, error) {
 	o.Path = cmp.Or(path.Clean(strings.Trim(o.Path, "/")), ".")
 	if !fs.ValidPath(o.Path) {
@@ -47,14 +40,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Limits != nil {
 		limits = *o.Limits
 	}
-	fill := func(field **int64, value int64) {
-		if *field == nil {
-			*field = &value
-		}
-	}
-	fill(&limits.MaxFileBytes, defaultFileBytes)
-	fill(&limits.MaxTotalBytes, defaultTotalBytes)
-	fill(&limits.MaxFiles, defaultFiles)
+	limits.SetDefaults()
 	o.Limits = &limits
 	return o, nil
 }
