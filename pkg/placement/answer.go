@@ -96,7 +96,7 @@ func (a *attempt) stand() Decision {
 			c.rejectedBy, c.reason, c.share = "", "", c.own
 			kept = append(kept, c)
 		case c.rejectedBy == "":
-			c.rejectedBy, c.reason = a.leftOut(), "the standing decision does not include it"
+			c.rejectedBy, c.reason = a.query.leftOut(), notIncluded
 		}
 	}
 	a.measure()
@@ -111,9 +111,12 @@ func (a *attempt) stand() Decision {
 	return d
 }
 
+// notIncluded is why a standing decision leaves out a cluster that passes the filters.
+const notIncluded = "the standing decision does not include it"
+
 // leftOut is what rejects clusters that pass the filters and are not chosen for no reason of their own.
-func (a *attempt) leftOut() string {
-	if len(a.query.constraints) == 0 && a.query.Replicas != nil {
+func (q *query) leftOut() string {
+	if len(q.constraints) == 0 && q.Replicas != nil {
 		return rejectedByShare
 	}
 	return rejectedBySpread
@@ -133,7 +136,7 @@ func (a *attempt) keep(why failure) Decision {
 			c.share = c.own
 			kept = append(kept, c)
 		case c.rejectedBy == "":
-			c.rejectedBy, c.reason = a.leftOut(), why.message
+			c.rejectedBy, c.reason = a.query.leftOut(), why.message
 		}
 	}
 	if a.query.err == nil {
@@ -263,7 +266,7 @@ const fewReasons = 12
 func (a *attempt) rejected() []Rejection {
 	type key struct{ by, reason string }
 	var byKey map[key]int
-	list, counts, total := make([]Rejection, 0, 4), make([]int, 0, 4), 0
+	list, counts := make([]Rejection, 0, 4), make([]int, 0, 4)
 	find := func(c *candidate) int {
 		for i := len(list) - 1; i >= max(0, len(list)-fewReasons); i-- {
 			if list[i].Filter == c.rejectedBy && list[i].Reason == c.reason {
@@ -290,10 +293,9 @@ func (a *attempt) rejected() []Rejection {
 			n := find(c)
 			a.places[i] = int32(n)
 			counts[n]++
-			total++
 		}
 	}
-	names := make([]string, total)
+	names := a.lists.scratch
 	for n := range list {
 		list[n].Clusters, names = names[:0:counts[n]], names[counts[n]:]
 	}
@@ -303,9 +305,10 @@ func (a *attempt) rejected() []Rejection {
 			r.Clusters = append(r.Clusters, c.Name)
 		}
 	}
-	slices.SortFunc(list, func(x, y Rejection) int {
-		return cmp.Or(cmp.Compare(a.rejections[x.Filter], a.rejections[y.Filter]), cmp.Compare(x.Reason, y.Reason))
-	})
+	for n := range list {
+		list[n].Clusters = a.lists.shared(list[n].Clusters)
+	}
+	slices.SortFunc(list, a.compareRejections)
 	return list
 }
 
@@ -356,11 +359,7 @@ func (a *attempt) remarkThin() {
 		if len(groups) >= c.MinGroups {
 			continue
 		}
-		by := string(c.SpreadByField)
-		if by == "" {
-			by = "label " + c.SpreadByLabel
-		}
-		names := sortedKeys(groups)
+		by, names := constraintName(c), sortedKeys(groups)
 		a.notes = append(a.notes, Note{ID: "thin-spread", Message: fmt.Sprintf(
 			"the replicas are on %s by %s (%s) and minGroups is %d", plural(len(names), "group"), by, strings.Join(names, ", "), c.MinGroups)})
 	}

@@ -21,6 +21,8 @@ type attempt struct {
 	chosen     []*candidate
 	unassigned int64
 	notes      []Note
+	// bound tells that the previous clusters stay and no other can join them.
+	bound bool
 	// trace records the steps where someone asked for them; else nil.
 	trace *GroupTrace
 	// supposed is what is supposed of one cluster beyond its facts; else nil.

@@ -74,6 +74,7 @@ func (a *attempt) choose() *failure {
 		return fail
 	}
 	picked, ok := s.previous()
+	a.bound = ok && a.query.division == duplicated && len(picked) == len(a.query.previous) && len(picked) >= a.query.mostClusters()
 	if !ok {
 		picked, ok = s.search()
 	}
@@ -136,10 +137,7 @@ func (s *spread) measureRoom() {
 }
 
 func (s *spread) addField(c *v1alpha1.SpreadConstraint, fewest, most int) {
-	f := field{name: string(c.SpreadByField), fewest: fewest, most: most, first: len(s.groups)}
-	if c.SpreadByLabel != "" {
-		f.name = "label " + c.SpreadByLabel
-	}
+	f := field{name: constraintName(c), fewest: fewest, most: most, first: len(s.groups)}
 	members := map[string][]int{}
 	for i, candidate := range s.eligible {
 		for _, g := range groupsOf(candidate.cluster, c) {
@@ -372,10 +370,29 @@ func (s *spread) whyNot(group int, in []bool, picked int) string {
 				names = append(names, s.groups[j].name)
 			}
 		}
-		return fmt.Sprintf("%s %s is not among the chosen ones (%s)", f.name, s.groups[group].name, strings.Join(names, ", "))
+		return notAmong(f.name, s.groups[group].name, names)
 	}
 	if picked >= s.most {
-		return fmt.Sprintf("cluster.maxGroups %d is reached without it", s.most)
+		return isReached(s.most)
 	}
 	return "the previous clusters satisfy the spread constraints and stay"
+}
+
+func notAmong(field, group string, chosen []string) string {
+	return fmt.Sprintf("%s %s is not among the chosen ones (%s)", field, group, strings.Join(chosen, ", "))
+}
+
+func isReached(most int) string {
+	return fmt.Sprintf("cluster.maxGroups %d is reached without it", most)
+}
+
+// mostClusters is the least cluster.maxGroups of the constraints.
+func (q *query) mostClusters() int {
+	most := math.MaxInt
+	for i := range q.constraints {
+		if c := &q.constraints[i]; c.SpreadByField == v1alpha1.SpreadByCluster && c.MaxGroups > 0 {
+			most = min(most, c.MaxGroups)
+		}
+	}
+	return most
 }

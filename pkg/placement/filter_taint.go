@@ -34,6 +34,7 @@ func (f *Fleet) withImplied(own []corev1.Toleration) []corev1.Toleration {
 	for i := range all {
 		all[i].Key = ownTaintKey(all[i].Key)
 	}
+	seconds := f.implied
 	for _, key := range []string{taintNotReady, taintUnreachable} {
 		implied := true
 		for i := range own {
@@ -44,7 +45,7 @@ func (f *Fleet) withImplied(own []corev1.Toleration) []corev1.Toleration {
 		}
 		if implied {
 			all = append(all, corev1.Toleration{
-				Key: key, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: &f.implied,
+				Key: key, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: &seconds,
 			})
 		}
 	}

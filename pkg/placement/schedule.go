@@ -22,7 +22,7 @@ func Schedule(requests []Request, fleet *Fleet) []Decision {
 func (s *scheduler) schedule(requests []Request) []Decision {
 	queries := make([]*query, len(requests))
 	for i := range requests {
-		queries[i] = s.fleet.newQuery(&requests[i])
+		queries[i] = s.newQuery(&requests[i])
 		s.neighbours.groupBy(queries[i])
 	}
 	// What workloads hold is theirs until they are decided about themselves.
@@ -69,8 +69,11 @@ type scheduler struct {
 	eligible   []*candidate
 	// places is the memory in which rejected counts.
 	places []int32
+	lists  *nameLists
 	// classes of clusters by what they are equal in.
 	classes map[facets]*classes
+	// recall is what a Memory knows of the Schedule before; nil without one.
+	recall *recall
 	// question is what Explain asks, nil in Schedule; tracing is set while it is answered.
 	question *question
 	tracing  *Trace
@@ -81,7 +84,7 @@ func newScheduler(f *Fleet) *scheduler {
 		fleet: f, ledger: newLedger(f), neighbours: newNeighbours(len(f.clusters)),
 		filters: filters(), rejections: rejections(),
 		candidates: make([]candidate, len(f.clusters)), eligible: make([]*candidate, 0, len(f.clusters)),
-		places: make([]int32, len(f.clusters)), classes: map[facets]*classes{},
+		places: make([]int32, len(f.clusters)), lists: newNameLists(len(f.clusters)), classes: map[facets]*classes{},
 	}
 }
 
@@ -89,16 +92,22 @@ func newScheduler(f *Fleet) *scheduler {
 // its affinity groups, keep what it has where none can hold it, and book the answer.
 func (s *scheduler) decide(q *query) Decision {
 	s.unbookPrevious(q)
+	if d, ok := s.recalled(q); ok {
+		s.recall.remember(q, &d, q.remembered.stood)
+		s.bookPrevious(q)
+		return d
+	}
 	asked := s.question.about(q)
 	if asked {
 		s.tracing = &Trace{}
 	}
-	d := s.answer(q)
+	d, stood := s.answer(q)
 	if asked {
 		s.question.trace, s.tracing = s.tracing, nil
 		s.explain(q, &d)
 	}
 	s.lookBack(q, &d)
+	s.recall.remember(q, &d, stood)
 	if d.Standing || d.Error != "" {
 		s.bookPrevious(q)
 	} else {
@@ -107,12 +116,14 @@ func (s *scheduler) decide(q *query) Decision {
 	return d
 }
 
-func (s *scheduler) answer(q *query) Decision {
+// answer makes the decision; stood tells that the previous one was kept, whatever clusters there are
+// beside those of it.
+func (s *scheduler) answer(q *query) (d Decision, stood bool) {
 	if q.err != nil {
-		return s.try(q, &group{tiers: make([]tier, 1)}).keep(failure{message: "invalid placement: " + q.err.Error()})
+		return s.try(q, &group{tiers: make([]tier, 1)}).keep(failure{message: "invalid placement: " + q.err.Error()}), false
 	}
 	if a, ok := s.standing(q); ok {
-		return a.stand()
+		return a.stand(), true
 	}
 	var failures []failure
 	for _, lenient := range []bool{false, true} {
@@ -125,15 +136,15 @@ func (s *scheduler) answer(q *query) Decision {
 			a.lenient = lenient
 			fail := a.run()
 			if fail == nil {
-				return a.answer()
+				return a.answer(), a.bound
 			}
 			failures = append(failures, *fail)
 		}
 	}
 	if a, ok := s.unmoved(q); ok {
-		return a.stand()
+		return a.stand(), false
 	}
-	return s.try(q, q.order()[0]).keep(joined(q, failures))
+	return s.try(q, q.order()[0]).keep(joined(q, failures)), false
 }
 
 // lookBack finds out whether an earlier affinity group than the decided one could hold the workload,

@@ -14,6 +14,9 @@ type scorer struct {
 	name string
 	// compile reads the arguments of one use; its error names the argument.
 	compile func(*query, *v1alpha1.Scorer) (scoring, error)
+	// alone tells that the score of a cluster depends on nothing but it and the request: not on what
+	// other clusters are like, what is free, or where other workloads are. In doubt it is false.
+	alone bool
 }
 
 // scoring gives each eligible cluster of an attempt a score from 0 to 100, in the order of
@@ -23,13 +26,13 @@ type scoring func(a *attempt, scores []int64)
 // scorers that policies can name.
 func scorers() []scorer {
 	return []scorer{
-		{"Locality", locality},                   // where the workload is already
-		{"ResourceHeadroom", resourceHeadroom},   // much free after one more replica
-		{"ResourceBalance", resourceBalance},     // used less than the other clusters
-		{"TopologySpread", topologySpread},       // few of the workload's group nearby
-		{"ClusterPreference", clusterPreference}, // preferred by weighted affinities
-		{"Cost", cost},                           // cheap by an annotation of the cluster
-		{"External", external},                   // scores that someone else publishes
+		{"Locality", locality, true},                   // where the workload is already
+		{"ResourceHeadroom", resourceHeadroom, false},  // much free after one more replica
+		{"ResourceBalance", resourceBalance, false},    // used less than the other clusters
+		{"TopologySpread", topologySpread, false},      // few of the workload's group nearby
+		{"ClusterPreference", clusterPreference, true}, // preferred by weighted affinities
+		{"Cost", cost, false},                          // cheap by an annotation of the cluster
+		{"External", external, true},                   // scores that someone else publishes
 	}
 }
 
@@ -41,6 +44,7 @@ type weightedScorer struct {
 	name   string
 	weight int64
 	score  scoring
+	alone  bool
 	// neighbourLabel is the label of workloads whose groups the scorer looks at; "": none.
 	neighbourLabel string
 }
@@ -56,7 +60,7 @@ func (q *query) compileScorers() error {
 		if at < 0 {
 			return fmt.Errorf("scorers[%d]: unknown scorer %q", i, use.Name)
 		}
-		w := weightedScorer{name: use.Name, weight: 1}
+		w := weightedScorer{name: use.Name, weight: 1, alone: scorers()[at].alone}
 		if use.Weight != nil {
 			w.weight = *use.Weight
 		}

@@ -203,10 +203,7 @@ func (s *scheduler) spreadChanges(q *query, x supposition, now supposed) []Chang
 	x.score = asItIs
 	for i := range q.constraints {
 		c := &q.constraints[i]
-		by := string(c.SpreadByField)
-		if by == "" {
-			by = "label " + c.SpreadByLabel
-		}
+		by := constraintName(c)
 		for _, bound := range []string{"maxGroups", "minGroups"} {
 			from := c.MaxGroups
 			if bound == "minGroups" {

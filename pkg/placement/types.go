@@ -95,7 +95,8 @@ type Assignment struct {
 	Reasons  []string `json:"reasons"`
 }
 
-// Rejection lists clusters that one filter rejected for one reason.
+// Rejection lists clusters that one filter rejected for one reason. Decisions share their lists, which
+// must not be changed.
 type Rejection struct {
 	// Filter is one of the names of the filters, or Spread, Weight or NoShare.
 	Filter   string   `json:"filter"`
