@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/placement"
 	"github.com/armada-sync/armada-sync/pkg/render"
 )
 
@@ -20,6 +21,8 @@ type cache struct {
 	variants  generations[variantKey, *variant]
 	coverages generations[coverageKey, bool]
 	compiled  generations[string, compilation]
+	// decisions about CRDs, then about everything else.
+	decisions [2]placement.Memory
 	// seed makes hashes of this process; nothing that leaves it depends on them.
 	seed maphash.Seed
 }

@@ -26,17 +26,18 @@ func (c *computation) decide() {
 		}
 	}
 	classes := c.priorityClasses()
-	c.schedule(crds, classes, nil)
-	c.schedule(rest, classes, c.crdTargets(crds))
+	memory := &c.planner.cache.decisions
+	c.schedule(crds, classes, nil, &memory[0])
+	c.schedule(rest, classes, c.crdTargets(crds), &memory[1])
 }
 
 // schedule decides about some items and gives them their targets.
-func (c *computation) schedule(items []*item, classes map[string]int32, served map[groupKind]map[string]bool) {
+func (c *computation) schedule(items []*item, classes map[string]int32, served map[groupKind]map[string]bool, memory *placement.Memory) {
 	requests := make([]placement.Request, 0, len(items))
 	for _, it := range items {
 		requests = append(requests, c.request(it, classes, served))
 	}
-	decisions := c.placements(requests)
+	decisions := c.placements(requests, memory)
 	for i, it := range items {
 		c.accept(it, decisions[i])
 	}

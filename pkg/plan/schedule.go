@@ -5,8 +5,9 @@ import (
 	"github.com/armada-sync/armada-sync/pkg/placement"
 )
 
-// placements decides about requests together and returns the decisions in their order.
-func (c *computation) placements(requests []placement.Request) []placement.Decision {
+// placements decides about requests together and returns the decisions in their order. What nothing has
+// touched since the last time is taken from memory.
+func (c *computation) placements(requests []placement.Request, memory *placement.Memory) []placement.Decision {
 	if c.fleet == nil {
 		c.fleet = placement.NewFleet(c.snap.Clusters, c.snap.Now, placement.Options{
 			ImplicitTolerationSeconds: c.config.Failover.ImplicitTolerationSeconds,
@@ -16,7 +17,7 @@ func (c *computation) placements(requests []placement.Request) []placement.Decis
 		c.asked = append(c.asked, requests)
 	}
 	byKey := make(map[v1alpha1.ObjectKey]placement.Decision, len(requests))
-	for _, d := range placement.Schedule(requests, c.fleet) {
+	for _, d := range memory.Schedule(requests, c.fleet) {
 		byKey[d.Workload.Key()] = d
 	}
 	decisions := make([]placement.Decision, len(requests))
