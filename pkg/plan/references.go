@@ -21,7 +21,6 @@ type traits struct {
 	badDependsOn string
 	wave         int
 	badWave      string
-	stateful     bool
 	neverMoves   bool
 	defines      *groupKind
 }
@@ -31,7 +30,6 @@ func readTraits(o render.Object) traits {
 	t := traits{
 		needs:      needs(o.Unstructured),
 		scales:     scaleTarget(o.Unstructured),
-		stateful:   o.GetKind() == "StatefulSet" || mountsClaim(o.Unstructured),
 		neverMoves: annotations[v1alpha1.AnnotationFailover] == "never",
 	}
 	t.dependsOn, t.badDependsOn = parseDependsOn(annotations[v1alpha1.AnnotationDependsOn])
@@ -43,24 +41,13 @@ func readTraits(o render.Object) traits {
 	return t
 }
 
-// podSpecPaths lead to the pod of the kinds that have one.
-var podSpecPaths = map[groupKind][]string{
-	{"", "Pod"}:                   {"spec"},
-	{"", "PodTemplate"}:           {"template", "spec"},
-	{"", "ReplicationController"}: {"spec", "template", "spec"},
-	{"apps", "ReplicaSet"}:        {"spec", "template", "spec"},
-	{"apps", "Deployment"}:        {"spec", "template", "spec"},
-	{"apps", "DaemonSet"}:         {"spec", "template", "spec"},
-	{"apps", "StatefulSet"}:       {"spec", "template", "spec"},
-	{"batch", "Job"}:              {"spec", "template", "spec"},
-	{"batch", "CronJob"}:          {"spec", "jobTemplate", "spec", "template", "spec"},
-}
-
 // podSpec returns the pod of a workload, nil for other kinds.
 func podSpec(o *unstructured.Unstructured) map[string]any {
-	gvk := o.GroupVersionKind()
-	path, ok := podSpecPaths[groupKind{gvk.Group, gvk.Kind}]
-	if !ok {
+	path := render.PodSpecPath(o.GetAPIVersion(), o.GetKind())
+	if o.GetAPIVersion() == "v1" && o.GetKind() == "PodTemplate" {
+		path = []string{"template", "spec"}
+	}
+	if path == nil {
 		return nil
 	}
 	return mapAt(o.Object, path...)
@@ -139,16 +126,6 @@ func (r *references) addVolume(v map[string]any) {
 		r.add("Secret", stringAt(v, plugin, "nodePublishSecretRef", "name"))
 	}
 	r.add("Secret", stringAt(v, "azureFile", "secretName"))
-}
-
-// mountsClaim tells whether a workload's pods mount a PVC.
-func mountsClaim(o *unstructured.Unstructured) bool {
-	for _, k := range needs(o) {
-		if k.Kind == "PersistentVolumeClaim" {
-			return true
-		}
-	}
-	return false
 }
 
 // scaleTarget returns what a HorizontalPodAutoscaler scales, nil for other kinds.

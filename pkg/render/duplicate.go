@@ -51,7 +51,7 @@ func dropDuplicates(object map[string]any, apiVersion, kind string, note func(me
 	if apiVersion == "v1" && kind == "Service" {
 		return dropIn(object, "", serviceKeys(), note)
 	}
-	path := podSpecPath(apiVersion, kind)
+	path := PodSpecPath(apiVersion, kind)
 	if path == nil {
 		return false
 	}

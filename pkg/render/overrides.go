@@ -266,7 +266,7 @@ func (w *work) preferData(before map[string]any) {
 
 // dropDuplicates removes items with equal keys from keyed lists and carries origins along.
 func (w *work) dropDuplicates() {
-	if podSpecPath(w.apiVersion, w.kind) == nil && w.kind != "Service" {
+	if PodSpecPath(w.apiVersion, w.kind) == nil && w.kind != "Service" {
 		return
 	}
 	if !dropDuplicates(w.object, w.apiVersion, w.kind, nil) {

@@ -8,8 +8,8 @@ import (
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 )
 
-// podSpecPath returns where a kind keeps its pod specification; nil for kinds that have none.
-func podSpecPath(apiVersion, kind string) []string {
+// PodSpecPath returns where a kind keeps its pod specification; nil for kinds that have none.
+func PodSpecPath(apiVersion, kind string) []string {
 	switch group := (v1alpha1.ObjectReference{APIVersion: apiVersion}).Group(); {
 	case group == "" && kind == "Pod":
 		return []string{"spec"}
@@ -38,7 +38,7 @@ type container struct {
 // included.
 func (w *work) containers() iter.Seq[container] {
 	return func(yield func(container) bool) {
-		path := podSpecPath(w.apiVersion, w.kind)
+		path := PodSpecPath(w.apiVersion, w.kind)
 		if path == nil {
 			return
 		}
