@@ -8,6 +8,7 @@ import (
 	schemaobjectmeta "k8s.io/apiextensions-apiserver/pkg/apiserver/schema/objectmeta"
 	structuralpruning "k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
 	"k8s.io/apiextensions-apiserver/pkg/crdserverscheme"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -56,7 +57,7 @@ func (c *customCodec) SupportedMediaTypes() []runtime.SerializerInfo { return c.
 
 // EncoderForVersion implements runtime.NegotiatedSerializer.
 func (c *customCodec) EncoderForVersion(encoder runtime.Encoder, gv runtime.GroupVersioner) runtime.Encoder {
-	return versioning.NewCodec(encoder, nil, c.convertor, c.scheme, c.scheme, c.scheme, gv, nil, "simfleetCustomCodec")
+	return versioning.NewCodec(encoder, nil, customConvertor{c.convertor}, c.scheme, c.scheme, c.scheme, gv, nil, "simfleetCustomCodec")
 }
 
 // DecoderToVersion implements runtime.NegotiatedSerializer.
@@ -66,6 +67,17 @@ func (c *customCodec) DecoderToVersion(decoder runtime.Decoder, gv runtime.Group
 		coercing.coercer.report = s.IsStrict()
 	}
 	return versioning.NewCodec(nil, coercing, runtime.UnsafeObjectConvertor(c.scheme), c.scheme, c.scheme, c.defaulter, nil, gv, "simfleetCustomCodec")
+}
+
+// customConvertor converts custom resources and leaves what carries them, the event of a watch, as it is.
+type customConvertor struct{ runtime.ObjectConvertor }
+
+// ConvertToVersion implements runtime.ObjectConvertor.
+func (c customConvertor) ConvertToVersion(in runtime.Object, gv runtime.GroupVersioner) (runtime.Object, error) {
+	if _, ok := in.(*metav1.WatchEvent); ok {
+		return in, nil
+	}
+	return c.ObjectConvertor.ConvertToVersion(in, gv)
 }
 
 // unstructuredCreater makes custom resources.
