@@ -81,11 +81,28 @@ func (in *inputs) open(snap plan.Snapshot) ([]repository, error) {
 			SSHAgentSocket: os.Getenv("SSH_AUTH_SOCK"),
 		})
 		if err != nil {
-			return nil, fmt.Errorf("repository %q: %w", place, err)
+			return nil, fmt.Errorf("repository %q: %w", printable(place), err)
 		}
 		repos = append(repos, repository{name: name, Repository: opened})
 	}
 	return repos, nil
+}
+
+// printable is a repository's place without what may be a secret in a URL: user and password, query
+// and fragment. The URL need not be valid.
+func printable(place string) string {
+	scheme, rest, isURL := strings.Cut(place, "://")
+	if !isURL {
+		return place
+	}
+	// A password may hold any character, so everything before the last @ counts as one.
+	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
+		rest = rest[i+1:]
+	}
+	if i := strings.IndexAny(rest, "?#"); i >= 0 {
+		rest = rest[:i]
+	}
+	return scheme + "://" + rest
 }
 
 // splitName cuts NAME=DIR. A "=" behind a slash or a colon belongs to a path or a URL.

@@ -73,17 +73,25 @@ func (v *preview) diff(old, new *unstructured.Unstructured) []fieldChange {
 		m = &masker{numbers: map[string]int{}}
 		v.maskers[key] = m
 	}
-	return diffFields(m.mask(old.Object), m.mask(new.Object))
+	hide := render.HidesSecret(old.Object, new.Object)
+	return diffFields(m.mask(old.Object, hide), m.mask(new.Object, hide))
 }
 
 // masker replaces the values of one Secret by numbers, equal ones by the same. The order in which it
 // sees them is that of clusters and keys, so that the numbers are the same each time.
 type masker struct{ numbers map[string]int }
 
-func (m *masker) mask(secret map[string]any) map[string]any {
+// mask hides the values of a Secret, and the labels and annotations that hold one.
+func (m *masker) mask(secret map[string]any, hide func(string) bool) map[string]any {
 	masked := make(map[string]any, len(secret))
-	for name, value := range secret {
-		masked[name] = value
+	for _, name := range keys(secret) {
+		if name == "data" || name == "stringData" {
+			continue
+		}
+		masked[name] = secret[name]
+	}
+	if metadata, ok := secret["metadata"]; ok {
+		masked["metadata"] = render.HideCopies(metadata, hide, func(text string) string { return m.number(text) })
 	}
 	for _, field := range []string{"data", "stringData"} {
 		// A Secret without data and one with empty data say the same.

@@ -5,6 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -187,14 +190,70 @@ func digestOf(canonical []byte) string {
 	return "v1:" + hex.EncodeToString(sum[:])
 }
 
-// MaskSecret returns a copy of a Secret for output: keys stay, values are replaced, and the
-// annotation in which kubectl keeps a copy is left out. Other objects are returned as they are,
+// shortestCopy is how many bytes a value of a Secret must have for a copy of it to be looked for:
+// shorter ones are part of too many words.
+const shortestCopy = 4
+
+// HidesSecret returns a test that tells whether a text holds a value of one of some Secrets, as it is
+// stored or as it is meant. An override may copy a value to where values are not masked.
+func HidesSecret(secrets ...map[string]any) func(text string) bool {
+	var values []string
+	for _, secret := range secrets {
+		for _, field := range []string{"data", "stringData"} {
+			data, _ := secret[field].(map[string]any)
+			for _, key := range sortedKeys(data) {
+				stored, _ := data[key].(string)
+				plain, err := base64.StdEncoding.DecodeString(stored)
+				if err == nil && len(plain) >= shortestCopy {
+					values = append(values, string(plain))
+				}
+				if len(stored) >= shortestCopy {
+					values = append(values, stored)
+				}
+			}
+		}
+	}
+	return func(text string) bool {
+		return slices.ContainsFunc(values, func(v string) bool { return strings.Contains(text, v) })
+	}
+}
+
+// HideCopies returns the metadata of a Secret in which labels and annotations that hold a value of it
+// are replaced. What the Secret is called stays, even where a value says the same.
+func HideCopies(metadata any, hides func(string) bool, replace func(string) string) any {
+	fields, ok := metadata.(map[string]any)
+	if !ok {
+		return metadata
+	}
+	shown := maps.Clone(fields)
+	for _, name := range []string{"labels", "annotations"} {
+		texts, ok := fields[name].(map[string]any)
+		if !ok {
+			continue
+		}
+		hidden := make(map[string]any, len(texts))
+		for _, key := range sortedKeys(texts) {
+			hidden[key] = texts[key]
+			if text, ok := texts[key].(string); ok && hides(text) {
+				hidden[key] = replace(text)
+			}
+		}
+		shown[name] = hidden
+	}
+	return shown
+}
+
+// MaskSecret returns a copy of a Secret for output: keys stay, values are replaced, also where a label
+// or annotation holds one, and the annotation in which kubectl keeps a copy is left out. Other objects are returned as they are,
 // but for that annotation where it holds a Secret.
 func MaskSecret(u *unstructured.Unstructured) *unstructured.Unstructured {
 	if !IsSecret(u) {
 		return u
 	}
 	masked := &unstructured.Unstructured{Object: runtime.DeepCopyJSON(u.Object)}
+	if metadata, ok := masked.Object["metadata"]; ok {
+		masked.Object["metadata"] = HideCopies(metadata, HidesSecret(u.Object), func(string) string { return Masked })
+	}
 	for _, field := range []string{"data", "stringData"} {
 		switch values := masked.Object[field].(type) {
 		case nil:
