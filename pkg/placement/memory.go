@@ -55,7 +55,7 @@ type changedCluster struct {
 }
 
 func (m *Memory) recall(s *scheduler) *recall {
-	r := &recall{now: map[v1alpha1.ObjectKey]*remembered{}}
+	r := &recall{now: make(map[v1alpha1.ObjectKey]*remembered, len(m.entries))}
 	old := m.fleet
 	if old == nil || old.implied != s.fleet.implied || len(old.clusters) != len(s.fleet.clusters) {
 		return r
@@ -100,9 +100,10 @@ func (s *scheduler) newQuery(r *Request) *query {
 	if e == nil || !e.query.steady() || !sameRequest(e.query.Request, r) {
 		return s.fleet.newQuery(r)
 	}
-	q := *e.query
+	delete(s.recall.entries, r.Workload.Key()) // one query serves one request
+	q := e.query
 	q.Request, q.demand, q.remembered = r, s.fleet.newDemand(r.Requests), e
-	return &q
+	return q
 }
 
 // steady tells that a decision about the request, once it stands, reads nothing of the ledger but what
@@ -292,8 +293,10 @@ func (s *scheduler) refresh(q *query, d *Decision) bool {
 // remember keeps a decision for the next Schedule.
 func (r *recall) remember(q *query, d *Decision, stood bool) {
 	if r != nil {
-		q.remembered = nil // else each entry would keep all that were before it
-		r.now[q.Workload.Key()] = &remembered{q, *d, stood}
+		e := cmp.Or(q.remembered, &remembered{})
+		q.remembered = nil
+		e.query, e.decision, e.stood = q, *d, stood
+		r.now[q.Workload.Key()] = e
 	}
 }
 

@@ -52,7 +52,8 @@ func (l *nameLists) with(names []string, name string) []string {
 		if found {
 			return names
 		}
-		return slices.Insert(slices.Clone(names), at, name)
+		list := make([]string, 0, len(names)+1)
+		return append(append(append(list, names[:at]...), name), names[at:]...)
 	})
 }
 

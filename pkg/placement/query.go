@@ -28,6 +28,8 @@ func (d division) byCapacity() bool { return d == dynamic || d == aggregated }
 // query is a request made ready to be decided: everything compiled, nothing decided.
 type query struct {
 	*Request
+	// place among the requests.
+	place    int
 	division division
 	demand   demand
 	digest   string

@@ -23,17 +23,19 @@ func (s *scheduler) schedule(requests []Request) []Decision {
 	queries := make([]*query, len(requests))
 	for i := range requests {
 		queries[i] = s.newQuery(&requests[i])
+		queries[i].place = i
 		s.neighbours.groupBy(queries[i])
 	}
 	// What workloads hold is theirs until they are decided about themselves.
 	for _, q := range queries {
 		s.bookPrevious(q)
 	}
-	slices.SortStableFunc(queries, func(a, b *query) int {
+	slices.SortFunc(queries, func(a, b *query) int {
 		return cmp.Or(
 			cmp.Compare(b.ClassPriority, a.ClassPriority),
 			cmp.Compare(b.PolicyPriority, a.PolicyPriority),
 			a.Workload.Compare(b.Workload),
+			cmp.Compare(a.place, b.place),
 		)
 	})
 	decisions := make([]Decision, len(queries))
@@ -50,8 +52,18 @@ func (s *scheduler) schedule(requests []Request) []Decision {
 			}
 		}
 	}
-	slices.SortStableFunc(decisions, func(a, b Decision) int { return a.Workload.Compare(b.Workload) })
-	return decisions
+	order := make([]int, len(decisions))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(x, y int) int {
+		return cmp.Or(decisions[x].Workload.Compare(decisions[y].Workload), cmp.Compare(x, y))
+	})
+	sorted := make([]Decision, len(decisions))
+	for to, from := range order {
+		sorted[to] = decisions[from]
+	}
+	return sorted
 }
 
 // scheduler is what the decisions of one Schedule share.

@@ -114,16 +114,28 @@ func scale(n int64, parties []seat) float64 {
 		return (float64(n) - active/2) / total
 	}
 	target := float64(n) - active
-	low, high := 0.0, (float64(n)+most+1)/lightest
-	for range 200 {
-		mid := (low + high) / 2
+	seats := func(x float64) float64 {
 		sum := 0.0
 		for i := range parties {
 			if p := &parties[i]; p.open() {
 				got := float64(p.got)
-				sum += min(max(float64(p.weight)*mid-0.5, got), float64(p.most)) - got
+				sum += min(max(float64(p.weight)*x-0.5, got), float64(p.most)) - got
 			}
 		}
+		return sum
+	}
+	// Without bounds the first guess would be it; from there the limits are soon found.
+	limit := (float64(n) + most + 1) / lightest
+	low, high := 0.0, min(float64(n)/total, limit)
+	for range 200 {
+		if high >= limit || seats(high) > target {
+			break
+		}
+		low, high = high, min(2*high, limit)
+	}
+	for range 200 {
+		mid := (low + high) / 2
+		sum := seats(mid)
 		if sum > target {
 			high = mid
 			continue
