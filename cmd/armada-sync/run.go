@@ -27,31 +27,57 @@ type runFlags struct {
 	config    string
 	state     string
 	logFormat string
+	hub       hubFlags
 }
 
 func newRun(s streams) *cobra.Command {
 	flags := &runFlags{}
 	cmd := &cobra.Command{
-		Use:   "run --config FILE",
+		Use:   "run [--config FILE]",
 		Short: "Run the controller: follow repositories and keep clusters as they say",
-		Long: `Run the controller on its own, without a hub cluster.
+		Long: `Run the controller, in a hub cluster or on its own.
 
-FILE is a YAML stream of one optional Config and any number of GitSource and Cluster documents;
-files that it names (kubeconfigFile, credentialsFile) are relative to it. What must survive a restart
-is kept in the state folder; if that is lost, it is rebuilt from what the clusters hold.
+In a hub, which is where a pod without --config is, sources, clusters and settings are the objects
+GitSource, Cluster and Config of the hub, credentials are Secrets that they refer to, and decisions
+are kept in Placement objects. Of several replicas one leads; the others stand by. --kubeconfig and
+--context name a hub from outside, for development.
+
+On its own, FILE is a YAML stream of one optional Config and any number of GitSource and Cluster
+documents; files that it names (kubeconfigFile, credentialsFile) are relative to it. What must
+survive a restart is kept in the state folder; if that is lost, it is rebuilt from what the clusters
+hold.
 
 Each new problem is one line on stderr, and so is each one that is solved. SIGTERM finishes what is
 in flight and ends.`,
-		Example: `  armada-sync run --config fleet.yaml
+		Example: `  armada-sync run
+  armada-sync run --kubeconfig hub.kubeconfig
+  armada-sync run --config fleet.yaml
   armada-sync run --config fleet.yaml --state /var/lib/armada-sync --log-format json`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runController(cmd.Context(), s, flags) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if flags.config == "" {
+				return runInHub(cmd.Context(), s, flags)
+			}
+			return runController(cmd.Context(), s, flags)
+		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&flags.config, "config", "", "file with Config, GitSource and Cluster documents (required)")
+	f.StringVar(&flags.config, "config", "", "file with Config, GitSource and Cluster documents, for a controller on its own")
 	f.StringVar(&flags.state, "state", "", "folder for decisions, timers and debts (default: the user's state folder, by the configuration's name)")
 	f.StringVar(&flags.logFormat, "log-format", "text", "text or json")
-	must(cmd.MarkFlagRequired("config"))
+	f.StringVar(&flags.hub.kubeconfig, "kubeconfig", "", "kubeconfig of the hub, for development")
+	f.StringVar(&flags.hub.context, "context", "", "context of the kubeconfig")
+	f.StringVar(&flags.hub.namespace, "namespace", engine.DefaultNamespace, "the controller's namespace on the hub")
+	f.StringVar(&flags.hub.identity, "identity", "", "name of this replica (default: host name and process id)")
+	f.StringVar(&flags.hub.cache, "cache", "", "folder for clones (default: a temporary one)")
+	f.StringVar(&flags.hub.metricsAddress, "metrics-address", ":8080", "address of /metrics, /healthz and /readyz in a hub")
+	f.BoolVar(&flags.hub.allowLoopback, "allow-loopback", false, "let a GitSource name a server on this machine, for development")
+	for _, name := range []string{"kubeconfig", "context", "namespace", "identity", "cache", "metrics-address", "allow-loopback"} {
+		cmd.MarkFlagsMutuallyExclusive("config", name)
+	}
+	cmd.MarkFlagsMutuallyExclusive("state", "kubeconfig")
+	must(cmd.MarkFlagFilename("kubeconfig"))
+	must(cmd.MarkFlagDirname("cache"))
 	must(cmd.MarkFlagFilename("config", "yaml", "yml"))
 	must(cmd.MarkFlagDirname("state"))
 	must(cmd.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp)))

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -187,6 +188,9 @@ func (e *Engine) report(ctx context.Context, p *plan.Plan, snap plan.Snapshot) [
 		problems = append(problems, s.problems(snap.Clusters[i])...)
 		e.countObjects(p, s.name)
 	}
+	for i := range problems {
+		problems[i].Severity = cmp.Or(problems[i].Severity, v1alpha1.SeverityBlocker)
+	}
 	e.problems.update(ctx, problems)
 	e.observeApplied(p)
 	return problems
@@ -223,7 +227,7 @@ func findingProblems(findings []v1alpha1.Finding) []Problem {
 }
 
 func problemOf(f v1alpha1.Finding) Problem {
-	p := Problem{Source: f.Repository, At: f.Source, ID: f.ID, Reason: f.Message}
+	p := Problem{Source: f.Repository, At: f.Source, ID: f.ID, Reason: f.Message, Severity: f.Severity}
 	if f.Object != nil {
 		p.Object = f.Object.String()
 	}

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 )
 
 // Problem is something wrong that a person should know now: one line when it appears, one when it
@@ -21,6 +23,8 @@ type Problem struct {
 	// ID is the id of a finding, or the class of an error.
 	ID     string
 	Reason string
+	// Severity is that of the finding; blocker for what is none.
+	Severity v1alpha1.Severity
 }
 
 // key identifies a problem while it lasts: a reason that is worded anew is still the same problem.
