@@ -4,6 +4,7 @@ package install_test
 
 import (
 	"context"
+	"debug/elf"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -82,10 +83,12 @@ func newInstallation(t *testing.T) *installation {
 	} {
 		cmd := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(s.bin, b[0]), b[2])
 		cmd.Dir = b[1]
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("build %s: %v\n%s", b[0], err, out)
 		}
 	}
+	checkStatic(t, filepath.Join(s.bin, "armada-sync"))
 	f := fleet.StartT(t, fleet.Options{
 		Names: []string{"hub", "eu-1", "us-1"}, WithControllers: true, WithNodes: 2, Progress: t.Output(),
 	})
@@ -243,6 +246,29 @@ func (s *installation) initAgain(t *testing.T) {
 	if strings.Count(out, ": configured\n") != 1 || !strings.Contains(out, "Deployment armada-system/armada-sync: configured") {
 		t.Error("a new image changes more or less than the Deployment")
 	}
+	s.mustRun(t, "kubectl get nodes -o name | xargs kubectl cordon")
+	s.mustFail(t, "armada-sync init --image registry.example.com/armada-sync:v3 --timeout 3s", 5, "not ready in time within 3s: ")
+	s.mustRun(t, "kubectl get nodes -o name | xargs kubectl uncordon")
+	s.mustRun(t, "armada-sync init --image registry.example.com/armada-sync:v1 --timeout 2m")
+}
+
+// checkStatic makes sure that the command runs in an image without anything else, built as the Dockerfile
+// does.
+func checkStatic(t *testing.T, file string) {
+	t.Helper()
+	binary, err := elf.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer binary.Close()
+	for _, p := range binary.Progs {
+		if p.Type == elf.PT_INTERP {
+			t.Error("the command needs a dynamic linker")
+		}
+	}
+	if libraries, err := binary.ImportedLibraries(); err != nil || len(libraries) > 0 {
+		t.Errorf("the command needs libraries: %v (%v)", libraries, err)
+	}
 }
 
 // secretOf is the kubeconfig Secret of a cluster.
@@ -394,7 +420,7 @@ func (s *installation) wrongInputs(t *testing.T) {
 	if strings.Contains(clusters, "us-2") || strings.Contains(s.mustRun(t, "kubectl -n armada-system get secrets -o name"), "us-2") {
 		t.Error("a failed join left something on the hub")
 	}
-	if err := s.us.StopAPIServer(t.Context(), syscall.SIGTERM); err != nil {
+	if err := s.us.StopAPIServer(t.Context(), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	s.mustFail(t, "armada-sync rotate us-1", 4, "cannot be reached")

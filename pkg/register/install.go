@@ -75,8 +75,7 @@ func (c *Cluster) AwaitDeployments(ctx context.Context, objects []*unstructured.
 				return false, err
 			}
 			if err != nil {
-				// An API server that restarts is not a reason to give up.
-				return false, nil //nolint:nilerr // The deadline bounds it, and the last state is reported.
+				return false, nil //nolint:nilerr // An API server that restarts is no reason to give up: the deadline bounds it.
 			}
 			state, ready := rollout(live)
 			if state != said {
@@ -86,7 +85,7 @@ func (c *Cluster) AwaitDeployments(ctx context.Context, objects []*unstructured.
 			return ready, nil
 		})
 		if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("Deployment %q: %w within %s: %s", o.GetName(), ErrNotReady, limit, said) //nolint:staticcheck // A kind has a capital letter.
+			return fmt.Errorf("the Deployment %q is %w within %s: %s", o.GetName(), ErrNotReady, limit, said)
 		}
 		if err != nil {
 			return fmt.Errorf("wait for Deployment %q: %w", o.GetName(), err)

@@ -95,6 +95,12 @@ func (o *Options) check() error {
 	if _, err := byNamespace(o.Impersonate); err != nil {
 		errs = append(errs, err)
 	}
+	// What the hub would refuse later is refused before anything is written.
+	if data, err := writeKubeconfig(o.Endpoint, "any"); err != nil {
+		errs = append(errs, err)
+	} else if _, err := kubeconfig.Load(data, kubeconfig.Options{}); err != nil {
+		errs = append(errs, fmt.Errorf("the hub could not use this cluster: %w", err))
+	}
 	return errors.Join(errs...)
 }
 
@@ -271,7 +277,7 @@ func (c *Cluster) newKubeconfig(ctx context.Context, endpoint clientcmdapi.Clust
 func proveKubeconfig(ctx context.Context, data []byte) error {
 	cfg, err := kubeconfig.Load(data, kubeconfig.Options{})
 	if err != nil {
-		return fmt.Errorf("the hub could not use this cluster: %w", err)
+		return err
 	}
 	facts, err := Probe(ctx, cfg)
 	if err != nil {
