@@ -338,9 +338,9 @@ func TestDecisionsStand(t *testing.T) {
 			if first[i].Error != "" || first[i].Unassigned > 0 {
 				continue
 			}
-			// Duplicated and static follow the eligible clusters, and with a workload affinity those
-			// follow where later decisions put the rest of the group.
-			if q := first[i].Strategy; requests[i].Strategy.WorkloadAffinity != nil && (q == string(duplicated) || q == string(static)) {
+			// Where the group of a workload is may change with those of it that are tried again.
+			tried := func(d Decision) bool { return d.Error != "" || d.Unassigned > 0 }
+			if requests[i].Strategy.WorkloadAffinity != nil && slices.ContainsFunc(first, tried) {
 				continue
 			}
 			if !again[i].Standing || !cmp.Equal(shares(first[i]), shares(again[i])) || first[i].AffinityGroup != again[i].AffinityGroup {

@@ -52,6 +52,8 @@ type query struct {
 	fresh bool
 	// failback is when an earlier group is to be tried before the recorded one.
 	failback bool
+	// going are clusters that a decision of this Schedule has sent it to, where it is decided again.
+	going map[int]bool
 	// remembered is the decision about the same request of before; nil: there is none to be used.
 	remembered *remembered
 	// err is what is wrong with the policy; the workload is held.

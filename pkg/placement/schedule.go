@@ -52,6 +52,7 @@ func (s *scheduler) schedule(requests []Request) []Decision {
 			}
 		}
 	}
+	s.followGroups(queries, decisions)
 	order := make([]int, len(decisions))
 	for i := range order {
 		order[i] = i
@@ -98,6 +99,39 @@ func newScheduler(f *Fleet) *scheduler {
 		candidates: make([]candidate, len(f.clusters)), eligible: make([]*candidate, 0, len(f.clusters)),
 		places: make([]int32, len(f.clusters)), lists: newNameLists(len(f.clusters)), classes: map[facets]*classes{},
 	}
+}
+
+// followGroups decides again about workloads that are wherever their group is, or is not, and do not
+// stand by themselves: what was decided about the rest of the group after them must not be left to the
+// next plan. Groups that never settle, each going where the other left, are given up after a few rounds.
+func (s *scheduler) followGroups(queries []*query, decisions []Decision) {
+	for range 6 {
+		settled := true
+		for i, q := range queries {
+			if q.err != nil || q.Strategy.WorkloadAffinity == nil || q.division.byCapacity() {
+				continue
+			}
+			s.unbook(q, &decisions[i])
+			s.bookPrevious(q)
+			q.going = make(map[int]bool, len(decisions[i].Clusters))
+			for j := range decisions[i].Clusters {
+				q.going[s.fleet.byName[decisions[i].Clusters[j].Name]] = true
+			}
+			d := s.decide(q)
+			settled = settled && samePlaces(&d, &decisions[i])
+			decisions[i] = d
+		}
+		if settled {
+			return
+		}
+	}
+}
+
+// samePlaces tells whether two decisions about one workload name the same clusters and shares.
+func samePlaces(a, b *Decision) bool {
+	return a.Error == b.Error && slices.EqualFunc(a.Clusters, b.Clusters, func(x, y Assignment) bool {
+		return x.Name == y.Name && sameNumber(x.Replicas, y.Replicas)
+	})
 }
 
 // decide answers one request: let go of what is booked for it, see whether its decision stands, try
@@ -272,4 +306,19 @@ func (s *scheduler) book(q *query, d *Decision) {
 		s.neighbours.book(q, c, 1)
 	}
 	s.released = s.released || kept < len(q.previous)
+}
+
+// unbook takes back what decide booked for a decision.
+func (s *scheduler) unbook(q *query, d *Decision) {
+	if d.Standing || d.Error != "" {
+		s.unbookPrevious(q)
+		return
+	}
+	for i := range d.Clusters {
+		c := s.fleet.byName[d.Clusters[i].Name]
+		if share := d.Clusters[i].Replicas; share != nil {
+			s.ledger.take(c, &q.demand, s.fleet.bill(c, *share, q.previous[c]))
+		}
+		s.neighbours.book(q, c, -1)
+	}
 }

@@ -133,3 +133,14 @@ func quotient(sum, weights wide) int64 {
 	q, _ := bits.Div64(sum.hi%weights.lo, sum.lo, weights.lo)
 	return min(int64(q), maxScore)
 }
+
+// proportion is 100·part/whole, and 100 where the whole is 0.
+func proportion(part, whole int64) int64 {
+	if whole == 0 {
+		return maxScore
+	}
+	for part > unlimited/maxScore {
+		part, whole = part/2, whole/2
+	}
+	return part * maxScore / whole
+}
