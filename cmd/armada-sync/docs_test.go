@@ -77,6 +77,22 @@ func TestDocumentedCommandsExist(t *testing.T) {
 	}
 }
 
+// TestDocumentedTasksExist looks up every task in the documents.
+func TestDocumentedTasksExist(t *testing.T) {
+	taskfile, err := os.ReadFile(filepath.Join("..", "..", "Taskfile.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	task := regexp.MustCompile(`go tool task ([a-z][a-z0-9:]*)`)
+	for path, text := range documents(t) {
+		for _, m := range task.FindAllStringSubmatch(text, -1) {
+			if !strings.Contains(string(taskfile), "\n  "+m[1]+":\n") {
+				t.Errorf("%s: there is no task %q", path, m[1])
+			}
+		}
+	}
+}
+
 func checkFlag(t *testing.T, path string, cmd *cobra.Command, word string) {
 	t.Helper()
 	name, _, _ := strings.Cut(strings.TrimLeft(word, "-"), "=")

@@ -40,7 +40,8 @@ type Division struct {
 }
 
 // For returns the object as it is meant for the cluster: the share of a divided workload written,
-// then every matching rule in the order of semantics §5. Division is nil for objects that go whole.
+// then every matching rule: those of cluster-wide policies before those of namespaced ones, then the less
+// exactly a policy selects the earlier, then by name. Division is nil for objects that go whole.
 // A non-nil error is an *OverrideError; Rendered.Matched is filled even then.
 //
 // Clusters that fall under the same rules with the same share get the same manifest, which is
