@@ -87,9 +87,8 @@ func (f *Fleet) newQuery(r *Request) *query {
 	q.tolerations = f.withImplied(r.Strategy.ClusterTolerations)
 	q.readPrevious(f)
 	for _, compile := range []func() error{q.compileGroups, q.compileDivision, q.compileScorers, q.checkConstraints} {
-		if err := compile(); err != nil {
-			q.err = err
-			break
+		if err := compile(); err != nil && q.err == nil {
+			q.err = err // the first is told; the rest is read all the same, for what the answer shows
 		}
 	}
 	return q
