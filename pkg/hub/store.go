@@ -147,7 +147,7 @@ func (s *store) Save(ctx context.Context, state engine.State) (engine.Kept, erro
 		default:
 			have.Status = p.Status
 			s.kept[name] = have
-			if err := s.writer.want(placementRef(p), statusOf(p.Status, s.reports[name], have.Generation)); err != nil {
+			if err := s.want(placementRef(p), p.Status, s.reports[name], have.Generation); err != nil {
 				s.mu.Unlock()
 				return kept, err
 			}
@@ -246,7 +246,7 @@ func (s *store) put(ctx context.Context, p *v1alpha1.Placement) error {
 	s.mu.Unlock()
 	generation := have.Generation
 	status := func() error {
-		if err := s.writer.want(ref, statusOf(p.Status, report, generation)); err != nil {
+		if err := s.want(ref, p.Status, report, generation); err != nil {
 			return err
 		}
 		if sameMoves(have.Status, p.Status) {
@@ -283,7 +283,17 @@ func (s *store) put(ctx context.Context, p *v1alpha1.Placement) error {
 	s.kept[ref.NamespacedName] = now
 	delete(s.refused, ref.NamespacedName)
 	s.mu.Unlock()
-	return s.writer.want(ref, statusOf(p.Status, report, generation))
+	return s.want(ref, p.Status, report, generation)
+}
+
+// want asks for a status to be written, where it says anything: the one write in a while is not to be spent
+// on a Placement that was made a moment ago.
+func (s *store) want(ref reference, timers, report v1alpha1.PlacementStatus, generation int64) error {
+	next := statusOf(timers, report, generation)
+	if report.Summary == nil && equality.Semantic.DeepEqual(next, v1alpha1.PlacementStatus{ObservedGeneration: generation}) {
+		return nil
+	}
+	return s.writer.want(ref, next)
 }
 
 // drop deletes the Placement of a workload that is gone.
