@@ -246,9 +246,12 @@ func (c *computation) guardLastObjects() {
 	left, going := map[string]int{}, map[string]bool{}
 	for i := range c.changes {
 		for j := range c.changes[i] {
-			if ch := &c.changes[i][j]; goesFromGit(ch) {
+			switch ch := &c.changes[i][j]; {
+			case goesFromGit(ch):
 				going[ch.Source] = true
-			} else {
+			case ch.pair.item != nil:
+				// What Git dropped and something else keeps, such as the orphan of a namespace, is
+				// nothing that is left of the source.
 				left[ch.Source]++
 			}
 		}
