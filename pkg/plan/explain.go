@@ -219,10 +219,16 @@ func (c *computation) likeNamed(name string) string {
 			names = append(names, it.ref.String())
 		}
 	}
-	if len(names) == 0 {
-		return ""
+	text := ""
+	if len(names) > 0 {
+		text = "; of that name there is " + strings.Join(firstFewInOrder(names, 4), ", ")
 	}
-	return "; of that name there is " + strings.Join(firstFewInOrder(names, 4), ", ")
+	for _, s := range c.sources {
+		if !s.Complete() {
+			text += fmt.Sprintf("; part of source %q did not load: %s", s.Source, strings.Join(firstFew(s.FailedUnits, 3), ", "))
+		}
+	}
+	return text
 }
 
 // spells tells whether a kind as people spell it is that of an item: the kind, its plural, a short name,

@@ -279,11 +279,9 @@ func printClusterTrace(out *page, c *placement.ClusterTrace) {
 	for _, f := range c.Filters {
 		out.words(plainStyle, "  "+f.Filter+"  ", 6, scrub(f.Reason)+" → "+scrub(f.Remedy))
 	}
-	then := "  with nothing else changed: "
 	if len(c.Filters) > 0 {
-		then = "  if it passed: "
+		out.words(plainStyle, "  if it passed: ", 4, scrub(c.Then))
 	}
-	out.words(plainStyle, then, 4, scrub(c.Then))
 	if len(c.Changes) == 0 {
 		if !strings.HasPrefix(c.Then, "chosen") {
 			out.line("  no single change that was tried makes it chosen")
