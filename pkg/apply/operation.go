@@ -121,6 +121,10 @@ func (s sending) existing(live *unstructured.Unstructured) (*observed, error) {
 		owner := metav1.GetControllerOf(live)
 		return nil, fmt.Errorf("%w: %s %q controls it", errForeign, owner.Kind, owner.Name)
 	}
+	if o.isSelf() && s.m.parents.otherHubs(s.m.opts.HubID) {
+		// Two hubs that both overwrite would take it from each other for ever.
+		return nil, fmt.Errorf("%w: it belongs to another hub on this cluster (%s)", errForeign, whose(live))
+	}
 	if !s.Adopt {
 		return nil, fmt.Errorf("%w (%s); conflictResolution: Overwrite in its policy would take it over", errForeign, whose(live))
 	}

@@ -510,6 +510,15 @@ func twoHubs(s *stage) {
 	if _, held := other.held(a); held {
 		s.Error("the other hub holds an object of ours")
 	}
+	// Not even a policy that overwrites takes it: the first hub would take it back, for ever.
+	overwrite := other.plan(configMap(s.ns, "a", "k", "theirs"))
+	for i := range overwrite.Operations {
+		overwrite.Operations[i].Adopt = true
+	}
+	r = other.try(overwrite)
+	if o := outcome(s, r, a); o.Class != apply.ClassConflict {
+		s.Errorf("the other hub, told to overwrite, got %s %s for an object of ours", o.Outcome, o.Class)
+	}
 	if _, held := s.held(b); held {
 		s.Error("we hold an object of the other hub")
 	}
