@@ -125,10 +125,10 @@ func (e *Engine) Run(ctx context.Context) error {
 
 	e.crew = &crew{ctx: ctx}
 	for _, p := range e.pollers {
-		e.crew.start(p)
+		e.crew.start(p) //nolint:contextcheck // what the crew runs lives as long as Run, whichever turn starts it
 	}
 	for _, s := range e.sites {
-		e.crew.start(s)
+		e.crew.start(s) //nolint:contextcheck // what the crew runs lives as long as Run, whichever turn starts it
 	}
 	e.loop(ctx)
 	e.crew.wait()
@@ -162,7 +162,7 @@ func (e *Engine) loop(ctx context.Context) {
 func (e *Engine) turn(ctx context.Context) time.Time {
 	now := time.Now()
 	// 0. Take up what came in: another configuration, a wish to poll.
-	e.takeUp()
+	e.takeUp() //nolint:contextcheck // what the crew runs lives as long as Run, whichever turn starts it
 	if !e.observed() {
 		return now.Add(startInterval)
 	}

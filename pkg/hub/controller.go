@@ -137,7 +137,7 @@ func (c *Controller) work(ctx context.Context, f *fence) error {
 		return err
 	}
 	r.refuse(problems)
-	e := engine.New(engine.Options{
+	e := engine.New(engine.Options{ //nolint:contextcheck // New starts nothing; Run gets the context
 		Configuration: configuration, Store: s, Builder: c.options.Builder, SecretKey: identity.key,
 		Log: c.log, Registry: c.options.Registry,
 		Open: func(g v1alpha1.GitSource) (source.Source, error) {
@@ -183,9 +183,6 @@ const settleDelay = 100 * time.Millisecond
 // follow tells the engine what changes on the hub until ctx ends.
 func (c *Controller) follow(ctx context.Context, e *engine.Engine, r *reporter, before engine.Configuration, hubID string) {
 	for {
-		if err := r.finalizers(ctx); err != nil && ctx.Err() == nil {
-			c.log.WarnContext(ctx, "finalizers of GitSources were not set", "error", err)
-		}
 		select {
 		case <-ctx.Done():
 			return

@@ -36,7 +36,7 @@ func (t *fenced) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, ErrNotLeading
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
-	stop := context.AfterFunc(t.fence.lost, func() { cancel(ErrNotLeading) })
+	stop := context.AfterFunc(t.fence.lost, func() { cancel(ErrNotLeading) }) //nolint:contextcheck // it waits for the lease, the request has a context of its own
 	release := func() { stop(); cancel(nil) }
 	resp, err := t.next.RoundTrip(r.WithContext(ctx))
 	if err != nil {
