@@ -50,7 +50,7 @@ func (a *assumeFlags) read() (plan.Assumptions, error) {
 		if v1alpha1.Blocked(problems) {
 			for _, p := range problems {
 				if p.Severity == v1alpha1.SeverityBlocker {
-					return assume, fmt.Errorf("--add-cluster: %s", p)
+					return assume, fmt.Errorf("--add-cluster: %w", p)
 				}
 			}
 		}

@@ -110,7 +110,7 @@ func runController(ctx context.Context, s streams, flags *runFlags) error {
 		Log:           log,
 		Registry:      registry,
 	})
-	server, err := serve(ctx, cfg.Config.Metrics.BindAddress, registry, e.Ready)
+	server, err := serve(ctx, log, cfg.Config.Metrics.BindAddress, registry, e.Ready)
 	if err != nil {
 		return err
 	}
@@ -235,15 +235,25 @@ func opener(base, cache string) engine.Opener {
 	}
 }
 
+// refOf is what a source follows. A pinned revision goes before it; like a commit it may be written as a
+// bare id or in the form main@sha1:<id>.
 func refOf(s v1alpha1.GitSourceSpec) source.Ref {
-	r := source.Ref{Branch: s.Ref.Branch, Tag: s.Ref.Tag, SemVer: s.Ref.SemVer, Commit: s.Ref.Commit, Name: s.Ref.Name}
+	r := source.Ref{Branch: s.Ref.Branch, Tag: s.Ref.Tag, SemVer: s.Ref.SemVer, Commit: commitID(s.Ref.Commit), Name: s.Ref.Name}
 	if s.PinnedRevision != "" {
-		return source.Ref{Commit: s.PinnedRevision, Branch: s.Ref.Branch}
+		return source.Ref{Commit: commitID(s.PinnedRevision), Branch: s.Ref.Branch}
 	}
 	if r == (source.Ref{}) {
 		r.Branch = "main"
 	}
 	return r
+}
+
+// commitID cuts the id out of a revision; what is none is left to the source to refuse.
+func commitID(s string) string {
+	if revision, err := source.ParseRevision(s); err == nil {
+		return revision.Hash
+	}
+	return s
 }
 
 // connector reaches clusters by their kubeconfig files, relative to base. The file is read anew with

@@ -63,7 +63,7 @@ func runInHub(ctx context.Context, s streams, flags *runFlags) error {
 	if err != nil {
 		return err
 	}
-	server, err := serve(ctx, flags.hub.metricsAddress, registry, c.Ready)
+	server, err := serve(ctx, log, flags.hub.metricsAddress, registry, c.Ready)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -20,7 +21,7 @@ type server struct {
 }
 
 // serve begins to answer at once. /healthz is 200 while the process lives, /readyz once ready says so.
-func serve(ctx context.Context, address string, registry *prometheus.Registry, ready func() bool) (*server, error) {
+func serve(ctx context.Context, log *slog.Logger, address string, registry *prometheus.Registry, ready func() bool) (*server, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("serve metrics: %w", err)
@@ -35,7 +36,8 @@ func serve(ctx context.Context, address string, registry *prometheus.Registry, r
 	}
 	go func() {
 		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			panic(fmt.Sprintf("serve metrics: %v", err))
+			// Clusters matter more than metrics: the controller goes on without them.
+			log.ErrorContext(ctx, "metrics are no longer served", "error", err)
 		}
 	}()
 	return s, nil

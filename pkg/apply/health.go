@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/plan"
 )
 
 // HealthRule judges one object and says why it is not healthy. It gets the object as the API server
@@ -17,16 +18,7 @@ type HealthRule func(*unstructured.Unstructured) (v1alpha1.Health, string)
 // so kinds that kstatus finds healthy whenever they exist are not in it.
 func DefaultHealthRules() map[schema.GroupKind]HealthRule {
 	rules := map[schema.GroupKind]HealthRule{}
-	for _, gk := range []schema.GroupKind{
-		{Group: "apps", Kind: "Deployment"},
-		{Group: "apps", Kind: "StatefulSet"},
-		{Group: "apps", Kind: "DaemonSet"},
-		{Group: "apps", Kind: "ReplicaSet"},
-		{Group: "batch", Kind: "Job"},
-		{Kind: "Pod"},
-		{Kind: "PersistentVolumeClaim"},
-		crdKind,
-	} {
+	for _, gk := range plan.JudgedKinds() {
 		rules[gk] = KStatus
 	}
 	return rules

@@ -95,8 +95,8 @@ func (p *poller) poll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, p.spec.Spec.Timeout.Duration)
 	defer cancel()
 	if p.spec.Spec.Suspend {
-		p.state.update(func(s *sourceState) bool { s.tried, s.problem, s.class = true, "", ""; return true })
-		p.changed()
+		// What was read before stays as it is; the next event is the end of the suspension.
+		p.announce(func(s *sourceState) {})
 		return nil
 	}
 	if p.source == nil {
@@ -130,6 +130,11 @@ func (p *poller) poll(ctx context.Context) error {
 
 func (p *poller) succeed(change func(*sourceState)) {
 	p.metrics.sourceSuccess.WithLabelValues(p.id).SetToCurrentTime()
+	p.announce(change)
+}
+
+// announce changes what is known of the source and has a plan made if that is news.
+func (p *poller) announce(change func(*sourceState)) {
 	news := p.state.update(func(s *sourceState) bool {
 		news := !s.tried || s.problem != ""
 		before, tree := s.revision, s.tree

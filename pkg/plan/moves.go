@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/placement"
@@ -210,9 +211,22 @@ func isHealthy(h Held) bool {
 
 // judgedKinds are the built-in kinds that exist long before they work.
 var judgedKinds = map[groupKind]bool{
-	{"", "Pod"}: true, {"", "ReplicationController"}: true, {"", "PersistentVolumeClaim"}: true,
+	{"", "Pod"}: true, {"", "PersistentVolumeClaim"}: true,
 	{"apps", "Deployment"}: true, {"apps", "StatefulSet"}: true, {"apps", "DaemonSet"}: true, {"apps", "ReplicaSet"}: true,
 	{"batch", "Job"}: true, {"apiextensions.k8s.io", "CustomResourceDefinition"}: true,
+}
+
+// JudgedKinds lists the built-in kinds whose health a move waits for, sorted. Whoever observes members
+// must judge them; all others are healthy by existing.
+func JudgedKinds() []schema.GroupKind {
+	kinds := make([]schema.GroupKind, 0, len(judgedKinds))
+	for gk := range judgedKinds {
+		kinds = append(kinds, schema.GroupKind{Group: gk.group, Kind: gk.kind})
+	}
+	slices.SortFunc(kinds, func(a, b schema.GroupKind) int {
+		return cmp.Or(strings.Compare(a.Group, b.Group), strings.Compare(a.Kind, b.Kind))
+	})
+	return kinds
 }
 
 func (c *computation) waitForHealth(d *departure, unready []string) {
