@@ -33,7 +33,7 @@ func newJoin(s streams) *cobra.Command {
 		Short: "Make a cluster a member of the hub's fleet",
 		Long: `Make a cluster a member of the hub's fleet. In the cluster it creates the namespace armada-system, an
 account and its roles (--print-rbac shows them, each with its reason), and asks for a token that expires;
-the controller renews it. On the hub it stores a kubeconfig as a Secret, and a Cluster that policies can
+rotate renews it. On the hub it stores a kubeconfig as a Secret, and a Cluster that policies can
 select. Doing it again repairs what is missing and renews the token.
 
 With --mode impersonate the account may write nothing but its own records: everything is written by the
@@ -184,9 +184,9 @@ func newRotate(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rotate NAME",
 		Short: "Renew the token by which the hub reaches a cluster",
-		Long: `Renew the token by which the hub reaches a cluster, now. The controller does it by itself before the
-token expires; by hand it is needed after a token expired (with --cluster-context) or got out (with
---revoke, which makes every token given out before void). The controller needs no restart.`,
+		Long: `Renew the token by which the hub reaches a cluster, with the rights of that very token: run
+it before the token expires. After it expired, or to make every token given out before void (--revoke), it
+takes an administrator's context (--cluster-context). The controller needs no restart.`,
 		Example: `  armada-sync rotate eu-1
   armada-sync rotate eu-1 --cluster-context eu-1 --revoke`,
 		Args: cobra.ExactArgs(1),
