@@ -121,9 +121,7 @@ func (s *scheduler) explainCluster(q *query, d *Decision, cluster int) *ClusterT
 	if r.chosen {
 		return t
 	}
-	for _, c := range s.changes(q, cluster, r) {
-		t.Changes = append(t.Changes, c)
-	}
+	t.Changes = s.changes(q, cluster, r)
 	return t
 }
 

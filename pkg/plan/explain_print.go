@@ -78,7 +78,7 @@ func printClaims(out *page, e *Explanation) {
 		if p.Namespace != "" {
 			name = p.Namespace + "/" + p.Name
 		}
-		out.words(plainStyle, prefix, 12, scrub(fmt.Sprintf("%s %s at %s (selects by %s, priority %d): %s", p.Kind, name, p.PolicyReference.Source, p.Match, p.Priority, p.Why)))
+		out.words(plainStyle, prefix, 12, scrub(fmt.Sprintf("%s %s at %s (selects by %s, priority %d): %s", p.Kind, name, p.Source, p.Match, p.Priority, p.Why)))
 	}
 }
 
