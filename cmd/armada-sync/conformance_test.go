@@ -105,7 +105,7 @@ func cmdPlaced(ts *testscript.TestScript, _ bool, args []string) {
 func cmdRejected(ts *testscript.TestScript, _ bool, args []string) {
 	got := []string{}
 	for _, r := range current(ts).placement(ts, args[0]).Rejected {
-		if string(r.Filter) == args[1] {
+		if r.Filter == args[1] {
 			got = append(got, r.Clusters...)
 		}
 	}

@@ -100,7 +100,7 @@ func runController(ctx context.Context, s streams, flags *runFlags) error {
 	defer state.unlock()
 	base := filepath.Dir(flags.config)
 	registry := newRegistry()
-	e := engine.New(engine.Options{
+	e := engine.New(engine.Options{ //nolint:contextcheck // Nothing is started before Run, which has the context.
 		Configuration: cfg,
 		Store:         state.store,
 		Open:          opener(base, filepath.Join(state.dir, "git")),

@@ -20,7 +20,7 @@ func owned(t *testing.T, obj metav1.Object, who string, op metav1.ManagedFieldsO
 		if entry.Manager != who || entry.Operation != op || entry.Subresource != subresource {
 			continue
 		}
-		if err := set.FromJSON(bytes.NewReader(entry.FieldsV1.Raw)); err != nil {
+		if err := set.FromJSON(bytes.NewReader(entry.FieldsV1.GetRawBytes())); err != nil {
 			t.Fatalf("read fieldsV1: %v", err)
 		}
 	}

@@ -272,7 +272,7 @@ func versions(objects map[string]*unstructured.Unstructured) map[string]string {
 func applied(u *unstructured.Unstructured) (fields map[string]any, ok bool) {
 	for _, e := range u.GetManagedFields() {
 		if e.Manager == manager && e.Operation == metav1.ManagedFieldsOperationApply && e.FieldsV1 != nil {
-			return fields, json.Unmarshal(e.FieldsV1.Raw, &fields) == nil
+			return fields, json.Unmarshal(e.FieldsV1.GetRawBytes(), &fields) == nil
 		}
 	}
 	return nil, false

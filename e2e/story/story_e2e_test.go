@@ -206,14 +206,6 @@ func (s *story) stop(t *testing.T) {
 	}
 }
 
-func (s *story) names() []string {
-	var names []string
-	for _, m := range s.members {
-		names = append(names, m.Name)
-	}
-	return names
-}
-
 // expect says that objects are to be on every member from now on; gone that they are on none.
 func (s *story) expect(names ...string) {
 	for _, m := range s.members {

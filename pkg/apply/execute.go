@@ -237,7 +237,7 @@ func (r *run) write(ctx context.Context, c call) (answer, error) {
 	l := r.m.client.limiter
 	pause := firstPause
 	for attempt := 1; ; attempt++ {
-		if err := l.acquire(r.stop); err != nil {
+		if err := l.acquire(r.stop); err != nil { //nolint:contextcheck // r.stop ends with the caller's context; ctx outlives it, so that what is in flight is finished.
 			return answer{}, errStopped
 		}
 		start := time.Now()
@@ -248,7 +248,7 @@ func (r *run) write(ctx context.Context, c call) (answer, error) {
 		if err == nil || !repeatable(err) || attempt >= attemptsFor(err) || r.stop.Err() != nil {
 			return ans, err
 		}
-		if err := sleep(r.stop, max(after, pause)); err != nil {
+		if err := sleep(r.stop, max(after, pause)); err != nil { //nolint:contextcheck // As above.
 			return answer{}, errStopped
 		}
 		pause *= 2

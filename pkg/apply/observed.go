@@ -93,7 +93,7 @@ func fromMetadata(kind kindID, m *metav1.PartialObjectMetadata) *observed {
 	for i := range m.ManagedFields {
 		e := &m.ManagedFields[i]
 		if isOurApply(e.Manager, string(e.Operation), e.Subresource) && e.FieldsV1 != nil {
-			o.owned = e.FieldsV1.Raw
+			o.owned = e.FieldsV1.GetRawBytes()
 		}
 	}
 	return o

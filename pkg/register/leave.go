@@ -209,7 +209,7 @@ func removal(opts LeaveOptions, held map[v1alpha1.ObjectKey]plan.Held) plan.Clus
 		}
 	}
 	slices.SortFunc(p.Operations, func(a, b plan.Operation) int {
-		return strings.Compare(a.ObjectReference.String(), b.ObjectReference.String())
+		return strings.Compare(a.String(), b.String())
 	})
 	for source := range kinds {
 		slices.Sort(kinds[source])

@@ -278,11 +278,11 @@ func TestEditAsTakesTheField(t *testing.T) {
 		t.Fatalf("got %v", cm)
 	}
 	for _, m := range cm.ManagedFields {
-		if m.Manager == "test" && strings.Contains(string(m.FieldsV1.Raw), `"f:a"`) {
-			t.Errorf("the applier still owns it: %s", m.FieldsV1.Raw)
+		if m.Manager == "test" && strings.Contains(m.FieldsV1.GetRawString(), `"f:a"`) {
+			t.Errorf("the applier still owns it: %s", m.FieldsV1.GetRawString())
 		}
-		if m.Manager == "kubectl-edit" && !strings.Contains(string(m.FieldsV1.Raw), `"f:a"`) {
-			t.Errorf("the editor does not own it: %s", m.FieldsV1.Raw)
+		if m.Manager == "kubectl-edit" && !strings.Contains(m.FieldsV1.GetRawString(), `"f:a"`) {
+			t.Errorf("the editor does not own it: %s", m.FieldsV1.GetRawString())
 		}
 	}
 	if err := c.EditAs("x", gvk, "default", "absent", edit); !apierrors.IsNotFound(errors.Unwrap(err)) {

@@ -82,8 +82,8 @@ func (s *store) alive(uid types.UID) bool {
 
 // collect is what the garbage collector does after a change.
 func (c *Cluster) collect(gr schema.GroupResource, ch change) {
-	switch {
-	case ch.after == nil:
+	switch ch.after {
+	case nil:
 		m, err := meta.Accessor(ch.deleted)
 		if err != nil {
 			return

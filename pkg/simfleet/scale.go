@@ -110,7 +110,7 @@ func (r *scaleRegistry) Update(ctx context.Context, name string, info rest.Updat
 			return updateValidation(ctx, a, b)
 		}
 	}
-	obj, _, err := r.registry.update(ctx, r.strategy, name, &scaleUpdate{r, info}, createValidation, validateScale, false, opts)
+	obj, _, err := r.update(ctx, r.strategy, name, &scaleUpdate{r, info}, createValidation, validateScale, false, opts)
 	if err != nil {
 		return nil, false, err
 	}

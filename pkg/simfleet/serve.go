@@ -178,8 +178,7 @@ type linkWriter struct {
 
 func (w *linkWriter) Write(p []byte) (int, error) {
 	if w.cluster.link.pass(w.req.Context(), w.cluster.name) != nil {
-		// Nobody will read it; a failure would only be logged.
-		return len(p), nil
+		return len(p), nil //nolint:nilerr // Nobody will read it; a failure would only be logged.
 	}
 	return w.ResponseWriter.Write(p)
 }

@@ -58,7 +58,8 @@ func allocateService(c *Cluster, svc *corev1.Service) {
 		sp.IPFamilies = []corev1.IPFamily{corev1.IPv4Protocol}
 	}
 	setDefault(&sp.IPFamilyPolicy, corev1.IPFamilyPolicySingleStack)
-	if sp.Type != corev1.ServiceTypeNodePort && !(sp.Type == corev1.ServiceTypeLoadBalancer && ptr.Deref(sp.AllocateLoadBalancerNodePorts, true)) {
+	balanced := sp.Type == corev1.ServiceTypeLoadBalancer && ptr.Deref(sp.AllocateLoadBalancerNodePorts, true)
+	if sp.Type != corev1.ServiceTypeNodePort && !balanced {
 		return
 	}
 	for i := range sp.Ports {

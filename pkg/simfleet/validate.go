@@ -12,8 +12,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/api/validation"
-	"k8s.io/apimachinery/pkg/api/validation/path"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/labels"
@@ -64,13 +64,13 @@ func builtinRules(name string) kindRules {
 			protect(volume, volumeProtection)
 		}}
 	case "Role", "ClusterRole":
-		return kindRules{name: path.ValidatePathSegmentName}
+		return kindRules{name: validatePathSegment}
 	case "RoleBinding":
-		return kindRules{name: path.ValidatePathSegmentName, validateUpdate: func(o, old runtime.Object) field.ErrorList {
+		return kindRules{name: validatePathSegment, validateUpdate: func(o, old runtime.Object) field.ErrorList {
 			return validateRoleRef(o.(*rbacv1.RoleBinding).RoleRef, old.(*rbacv1.RoleBinding).RoleRef)
 		}}
 	case "ClusterRoleBinding":
-		return kindRules{name: path.ValidatePathSegmentName, validateUpdate: func(o, old runtime.Object) field.ErrorList {
+		return kindRules{name: validatePathSegment, validateUpdate: func(o, old runtime.Object) field.ErrorList {
 			return validateRoleRef(o.(*rbacv1.ClusterRoleBinding).RoleRef, old.(*rbacv1.ClusterRoleBinding).RoleRef)
 		}}
 	case "CustomResourceDefinition":
@@ -434,4 +434,12 @@ func validateRoleRef(ref, old rbacv1.RoleRef) field.ErrorList {
 		return nil
 	}
 	return field.ErrorList{field.Invalid(field.NewPath("roleRef"), ref, "cannot change roleRef")}
+}
+
+// validatePathSegment is the rule for the names of RBAC objects: whatever may stand in a path.
+func validatePathSegment(name string, prefix bool) []string {
+	if prefix {
+		return content.IsPathSegmentPrefix(name)
+	}
+	return content.IsPathSegmentName(name)
 }
