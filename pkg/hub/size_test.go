@@ -57,9 +57,9 @@ users: [{name: u, user: {%s}}]
 		{"a token", "", "token: abc", ""},
 		{"a program", "", "exec: {apiVersion: client.authentication.k8s.io/v1, command: sh}", "exec"},
 		{"an auth provider", "", "auth-provider: {name: gcp}", "auth-provider"},
-		{"a token in a file", "", "tokenFile: /var/run/secrets/token", "refers to a file"},
-		{"a key in a file", "", "client-certificate: /etc/a, client-key: /etc/b", "refers to a file"},
-		{"an authority in a file", ", certificate-authority: /etc/ca", "token: abc", "refers to a file"},
+		{"a token in a file", "", "tokenFile: /var/run/secrets/token", "reads a file"},
+		{"a key in a file", "", "client-certificate: /etc/a, client-key: /etc/b", "reads a file"},
+		{"an authority in a file", ", certificate-authority: /etc/ca", "token: abc", "reads a file"},
 	} {
 		cfg, err := ParseKubeconfig(v1alpha1.Cluster{}, fmt.Appendf(nil, frame, c.cluster, c.user))
 		switch {
