@@ -94,12 +94,6 @@ func (e *Engine) nudge() {
 	}
 }
 
-// Nudge polls every source now, as a webhook does.
-func (e *Engine) Nudge() {
-	e.inbox.update(func(in *inbox) bool { in.poll = true; return true })
-	e.nudge()
-}
-
 // Ready tells that a first plan was computed, so that what the controller says can be relied upon.
 func (e *Engine) Ready() bool { return e.ready.get() }
 
@@ -161,7 +155,7 @@ func (e *Engine) loop(ctx context.Context) {
 // turn is one turn of the loop. It returns when the next one is due without any event; zero: never.
 func (e *Engine) turn(ctx context.Context) time.Time {
 	now := time.Now()
-	// 0. Take up what came in: another configuration, a wish to poll.
+	// 0. Take up what came in: another configuration.
 	e.takeUp() //nolint:contextcheck // what the crew runs lives as long as Run, whichever turn starts it
 	if !e.observed() {
 		return now.Add(startInterval)

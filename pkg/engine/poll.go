@@ -35,7 +35,6 @@ type poller struct {
 	changed func()
 
 	state locked[sourceState]
-	nudge chan struct{}
 }
 
 // sourceState is what is known of a source.
@@ -84,8 +83,6 @@ func (p *poller) run(ctx context.Context) {
 			timer.Stop()
 			return
 		case <-timer.C:
-		case <-p.nudge:
-			timer.Stop()
 		}
 	}
 }

@@ -17,8 +17,6 @@ import (
 type inbox struct {
 	// configuration is the latest that was not taken up yet.
 	configuration *Configuration
-	// poll asks for every source to be polled now.
-	poll bool
 }
 
 // Reconfigure replaces the configuration of an engine, running or not; of several the last one counts. A
@@ -38,14 +36,6 @@ func (e *Engine) takeUp() {
 	e.inbox.update(func(box *inbox) bool { in, *box = *box, inbox{}; return true })
 	if in.configuration != nil {
 		e.configure(*in.configuration)
-	}
-	if in.poll {
-		for _, p := range e.pollers {
-			select {
-			case p.nudge <- struct{}{}:
-			default:
-			}
-		}
 	}
 }
 
@@ -100,7 +90,7 @@ func (e *Engine) newPoller(spec v1alpha1.GitSource, credentials string) *poller 
 		lifecycle: newLifecycle(), id: SourceID(spec), spec: spec, credentials: credentials,
 		leaving: spec.DeletionTimestamp != nil && spec.Spec.DeletionPolicy == v1alpha1.DeletionPrune,
 		open:    e.options.Open, builder: e.options.Builder,
-		metrics: e.metrics, changed: e.nudge, nudge: make(chan struct{}, 1),
+		metrics: e.metrics, changed: e.nudge,
 	}
 }
 
