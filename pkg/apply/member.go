@@ -45,6 +45,7 @@ type Member struct {
 	parents  *parents
 	checks   *checks
 	capacity *capacity
+	classes  *classes
 	desired  atomic.Pointer[Desired]
 
 	// executing has room for one Execute.
@@ -72,7 +73,7 @@ func New(opts Options) (*Member, error) {
 		return nil, fmt.Errorf("cluster %q: %w", opts.Name, err)
 	}
 	m := &Member{
-		opts: opts, parents: newParents(), checks: newChecks(), capacity: &capacity{},
+		opts: opts, parents: newParents(), checks: newChecks(), capacity: &capacity{}, classes: &classes{},
 		executing: make(chan struct{}, 1), notifications: make(chan struct{}, 1), discoveries: make(chan struct{}, 1),
 		watching: map[schema.GroupKind]bool{}, problems: map[string]string{},
 	}
@@ -135,6 +136,7 @@ func (m *Member) run(ctx context.Context) {
 	m.running.Go(func() { m.watchDefinitions(ctx) })
 	if m.opts.Capacity {
 		m.watchCapacity(ctx)
+		m.watchClasses(ctx)
 	}
 	if m.opts.FullCompareInterval > 0 {
 		m.running.Go(func() { m.compareAll(ctx) })

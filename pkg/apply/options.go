@@ -41,7 +41,8 @@ type Options struct {
 	// MaxBackoff bounds the time between two attempts to reach a cluster that does not answer.
 	// Default 30s. A probe that succeeds ends the wait.
 	MaxBackoff time.Duration
-	// Capacity watches nodes and pods, so that Facts can tell what the cluster can hold.
+	// Capacity watches nodes, pods and the names of classes, so that Facts and Classes can tell what the
+	// cluster can hold and what objects may refer to.
 	Capacity bool
 	// HealthRules judge objects by kind; kinds without a rule are watched by metadata alone and are
 	// healthy as long as they exist. Default: DefaultHealthRules.

@@ -60,7 +60,9 @@ func (e *Engine) snapshot(ctx context.Context, now time.Time) plan.Snapshot {
 			if facts, err := st.member.Facts(ctx); err == nil {
 				// An error means that the cluster has not told yet, which counts as not known.
 				cluster.Status = facts
-				snap.Facts[cluster.Name] = v1alpha1.ClusterFactsSpec{Cluster: cluster.Name, Version: facts.KubernetesVersion}
+				known := st.member.Classes()
+				known.Version = facts.KubernetesVersion
+				snap.Facts[cluster.Name] = known
 			}
 		}
 		cluster.Status.ExternalScores = scores
