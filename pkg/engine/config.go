@@ -48,6 +48,7 @@ func ParseConfiguration(file string, data []byte) (Configuration, []v1alpha1.Pro
 			continue
 		}
 		configured = configured || d.Kind == v1alpha1.KindConfig
+		problems = append(problems, forHub(d, typed)...)
 		if first, ok := seen[name]; ok {
 			problems = append(problems, v1alpha1.Problem{
 				Position: d.Position, ID: "invalid-configuration", Severity: v1alpha1.SeverityBlocker,
