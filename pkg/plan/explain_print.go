@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/armada-sync/armada-sync/pkg/placement"
+	"github.com/armada-sync/armada-sync/pkg/plan/page"
 )
 
 // ExplanationPrinter writes an explanation in one format.
@@ -32,7 +33,7 @@ func ExplanationFormats() []ExplanationFormat {
 const explainedRows = 40
 
 func printExplanationText(e *Explanation, o PrintOptions) ([]byte, error) {
-	out := newPage(o)
+	out := page.New(o.Width, o.Color)
 	about := "no decision"
 	if e.Decision != nil {
 		about = e.Decision.Strategy
@@ -40,21 +41,21 @@ func printExplanationText(e *Explanation, o PrintOptions) ([]byte, error) {
 			about += fmt.Sprintf(", replicas %d", *e.Decision.Replicas)
 		}
 	}
-	out.split(headStyle, "EXPLAIN  "+objectName(e.Workload), about)
-	out.words(plainStyle, "  declared  ", 12, scrub(fmt.Sprintf("%s at %s, source %s", e.Declared, shortRevision(e.Revision), e.Source)))
+	out.Split(page.Head, "EXPLAIN  "+objectName(e.Workload), about)
+	out.Words(page.Plain, "  declared  ", 12, page.Scrub(fmt.Sprintf("%s at %s, source %s", e.Declared, shortRevision(e.Revision), e.Source)))
 	printClaims(out, e)
 	for _, a := range e.Assumptions {
-		out.words(changeStyle, "  assumed   ", 12, scrub(a))
+		out.Words(page.Change, "  assumed   ", 12, page.Scrub(a))
 	}
 	for _, f := range firstFewReferences(e) {
-		out.words(plainStyle, "  follows   ", 12, f)
+		out.Words(page.Plain, "  follows   ", 12, f)
 	}
 	if e.Decision != nil && e.Trace != nil {
 		printDecisionTrace(out, e.Decision, e.Trace)
 	}
 	printExplainedObjects(out, e)
-	out.findings("FINDINGS", e.Findings)
-	return out.bytes(), nil
+	printFindings(out, "FINDINGS", e.Findings)
+	return out.Bytes(), nil
 }
 
 func firstFewReferences(e *Explanation) []string {
@@ -65,9 +66,9 @@ func firstFewReferences(e *Explanation) []string {
 	return firstFewInOrder(names, 6)
 }
 
-func printClaims(out *page, e *Explanation) {
+func printClaims(out *page.Page, e *Explanation) {
 	if len(e.Policies) == 0 {
-		out.words(plainStyle, "  policy    ", 12, "none selects it")
+		out.Words(page.Plain, "  policy    ", 12, "none selects it")
 	}
 	for i, p := range e.Policies {
 		prefix := "  policy    "
@@ -78,31 +79,31 @@ func printClaims(out *page, e *Explanation) {
 		if p.Namespace != "" {
 			name = p.Namespace + "/" + p.Name
 		}
-		out.words(plainStyle, prefix, 12, scrub(fmt.Sprintf("%s %s at %s (selects by %s, priority %d): %s", p.Kind, name, p.Source, p.Match, p.Priority, p.Why)))
+		out.Words(page.Plain, prefix, 12, page.Scrub(fmt.Sprintf("%s %s at %s (selects by %s, priority %d): %s", p.Kind, name, p.Source, p.Match, p.Priority, p.Why)))
 	}
 }
 
-func printDecisionTrace(out *page, d *placement.Decision, t *placement.Trace) {
-	out.blank()
+func printDecisionTrace(out *page.Page, d *placement.Decision, t *placement.Trace) {
+	out.Blank()
 	head := "DECIDED ANEW  "
 	if t.Standing.Stands {
 		head = "STANDS  "
 	}
-	out.words(headStyle, head, 8, scrub(strings.Join(t.Standing.Why, "; ")))
+	out.Words(page.Head, head, 8, page.Scrub(strings.Join(t.Standing.Why, "; ")))
 	if d.Error != "" {
-		out.words(removeStyle, "  ✘ ", 4, scrub(d.Error))
+		out.Words(page.Remove, "  ✘ ", 4, page.Scrub(d.Error))
 	}
 	if d.Unassigned > 0 {
-		out.line("  %d replicas found no place", d.Unassigned)
+		out.Line("  %d replicas found no place", d.Unassigned)
 	}
 	for i, g := range t.Groups {
 		if len(t.Groups) > 1 || g.Name != "" {
-			out.blank()
+			out.Blank()
 			name := cmp.Or(g.Name, "all clusters")
 			if g.BestEffort {
 				name += ", placing what fits"
 			}
-			out.words(headStyle, fmt.Sprintf("GROUP %d  ", i+1), 9, scrub(name))
+			out.Words(page.Head, fmt.Sprintf("GROUP %d  ", i+1), 9, page.Scrub(name))
 		}
 		printFilters(out, d, g, i == len(t.Groups)-1)
 		printCandidates(out, d, g)
@@ -112,7 +113,7 @@ func printDecisionTrace(out *page, d *placement.Decision, t *placement.Trace) {
 		printSelection(out, g)
 		printDivision(out, g)
 		if g.Failure != "" {
-			out.words(removeStyle, "  ✘ ", 4, scrub(g.Failure))
+			out.Words(page.Remove, "  ✘ ", 4, page.Scrub(g.Failure))
 		}
 	}
 	if t.Cluster != nil {
@@ -122,14 +123,14 @@ func printDecisionTrace(out *page, d *placement.Decision, t *placement.Trace) {
 
 // printFilters lists the filters with how many clusters each left and, for the group that was decided
 // on, which it rejected and why.
-func printFilters(out *page, d *placement.Decision, g *placement.GroupTrace, decided bool) {
+func printFilters(out *page.Page, d *placement.Decision, g *placement.GroupTrace, decided bool) {
 	if len(g.Filters) == 0 {
 		return
 	}
-	out.blank()
-	out.styled(headStyle, "FILTERS  %d clusters", g.Filters[0].Left+g.Filters[0].Rejected)
+	out.Blank()
+	out.Styled(page.Head, "FILTERS  %d clusters", g.Filters[0].Left+g.Filters[0].Rejected)
 	for _, f := range g.Filters {
-		out.line("  %s %5d left", pad(f.Name, 16), f.Left)
+		out.Line("  %s %5d left", page.Pad(f.Name, 16), f.Left)
 		if f.Rejected == 0 {
 			continue
 		}
@@ -137,39 +138,39 @@ func printFilters(out *page, d *placement.Decision, g *placement.GroupTrace, dec
 		for _, r := range d.Rejected {
 			if decided && r.Filter == f.Name {
 				said = true
-				out.words(faintStyle, fmt.Sprintf("    − %d  ", len(r.Clusters)), 8, scrub(r.Reason)+": "+clusterList(r.Clusters))
+				out.Words(page.Faint, fmt.Sprintf("    − %d  ", len(r.Clusters)), 8, page.Scrub(r.Reason)+": "+clusterList(r.Clusters))
 			}
 		}
 		if !said {
-			out.styled(faintStyle, "    − %d", f.Rejected)
+			out.Styled(page.Faint, "    − %d", f.Rejected)
 		}
 	}
 }
 
-func printCandidates(out *page, d *placement.Decision, g *placement.GroupTrace) {
+func printCandidates(out *page.Page, d *placement.Decision, g *placement.GroupTrace) {
 	if len(g.Candidates) == 0 {
 		return
 	}
 	var scorers []string
-	width := runes("cluster")
+	width := page.Columns("cluster")
 	for _, c := range g.Candidates {
-		width = max(width, runes(c.Name))
+		width = max(width, page.Columns(c.Name))
 		scorers = append(scorers, slices.Collect(maps.Keys(c.Scores))...)
 	}
 	slices.Sort(scorers)
 	scorers = slices.Compact(scorers)
 	width = min(width, 40)
-	out.blank()
-	out.styled(headStyle, "SCORES  in the order of preference: overflow tier, score, room, name")
-	head := "  " + pad("cluster", width) + "  score"
+	out.Blank()
+	out.Styled(page.Head, "SCORES  in the order of preference: overflow tier, score, room, name")
+	head := "  " + page.Pad("cluster", width) + "  score"
 	for _, s := range scorers {
 		head += "  " + s
 	}
-	out.styled(faintStyle, "%s    room  share", head)
+	out.Styled(page.Faint, "%s    room  share", head)
 	for _, c := range g.Candidates[:min(len(g.Candidates), explainedRows)] {
-		line := fmt.Sprintf("  %s  %5d", pad(cut(scrub(c.Name), width), width), c.Score)
+		line := fmt.Sprintf("  %s  %5d", page.Pad(page.Cut(page.Scrub(c.Name), width), width), c.Score)
 		for _, s := range scorers {
-			line += fmt.Sprintf("  %*s", runes(s), scoreText(c.Scores, s))
+			line += fmt.Sprintf("  %*s", page.Columns(s), scoreText(c.Scores, s))
 		}
 		line += fmt.Sprintf("  %6s  %5s", replicasOf(c.Capacity), shareText(d, c))
 		if c.Tier > 0 {
@@ -178,20 +179,20 @@ func printCandidates(out *page, d *placement.Decision, g *placement.GroupTrace) 
 		if c.RejectedBy != "" {
 			line += "  " + c.RejectedBy
 		}
-		out.styled(shareStyle(c), "%s", line)
+		out.Styled(shareStyle(c), "%s", line)
 	}
 	if more := len(g.Candidates) - explainedRows; more > 0 {
-		out.line("  and %d more", more)
+		out.Line("  and %d more", more)
 	}
 }
 
 // printLeftOut lists why clusters that pass the filters are not chosen.
-func printLeftOut(out *page, d *placement.Decision, g *placement.GroupTrace) {
+func printLeftOut(out *page.Page, d *placement.Decision, g *placement.GroupTrace) {
 	for _, r := range d.Rejected {
 		if slices.ContainsFunc(g.Filters, func(f placement.FilterTrace) bool { return f.Name == r.Filter }) {
 			continue
 		}
-		out.words(faintStyle, fmt.Sprintf("    − %d  ", len(r.Clusters)), 8, r.Filter+", "+scrub(r.Reason)+": "+clusterList(r.Clusters))
+		out.Words(page.Faint, fmt.Sprintf("    − %d  ", len(r.Clusters)), 8, r.Filter+", "+page.Scrub(r.Reason)+": "+clusterList(r.Clusters))
 	}
 }
 
@@ -212,99 +213,99 @@ func shareText(d *placement.Decision, c placement.CandidateTrace) string {
 	return replicasOf(c.Replicas)
 }
 
-func shareStyle(c placement.CandidateTrace) style {
+func shareStyle(c placement.CandidateTrace) page.Style {
 	if c.Chosen {
-		return plainStyle
+		return page.Plain
 	}
-	return faintStyle
+	return page.Faint
 }
 
-func printSelection(out *page, g *placement.GroupTrace) {
+func printSelection(out *page.Page, g *placement.GroupTrace) {
 	for _, s := range g.Selection {
-		out.blank()
+		out.Blank()
 		bounds := fmt.Sprintf("at least %d", s.MinGroups)
 		if s.MaxGroups > 0 {
 			bounds += fmt.Sprintf(", at most %d", s.MaxGroups)
 		}
-		out.words(headStyle, "SPREAD  ", 8, "by "+scrub(s.By)+", "+bounds)
+		out.Words(page.Head, "SPREAD  ", 8, "by "+page.Scrub(s.By)+", "+bounds)
 		for _, group := range s.Groups[:min(len(s.Groups), explainedRows)] {
 			sign := " "
 			if group.Chosen {
 				sign = "✔"
 			}
-			out.words(plainStyle, "  "+sign+" ", 6, fmt.Sprintf("%s: %s, holds %d, mean score %d", scrub(group.Name), plural(group.Clusters, "cluster", "clusters"), group.Holds, group.Score))
+			out.Words(page.Plain, "  "+sign+" ", 6, fmt.Sprintf("%s: %s, holds %d, mean score %d", page.Scrub(group.Name), plural(group.Clusters, "cluster", "clusters"), group.Holds, group.Score))
 		}
 		if more := len(s.Groups) - explainedRows; more > 0 {
-			out.line("  and %d more", more)
+			out.Line("  and %d more", more)
 		}
 	}
 }
 
-func printDivision(out *page, g *placement.GroupTrace) {
+func printDivision(out *page.Page, g *placement.GroupTrace) {
 	if len(g.Division) == 0 {
 		return
 	}
-	out.blank()
-	out.styled(headStyle, "DIVISION")
+	out.Blank()
+	out.Styled(page.Head, "DIVISION")
 	for i, step := range g.Division {
-		out.words(plainStyle, fmt.Sprintf("  %d. ", i+1), 5, scrub(step.What))
+		out.Words(page.Plain, fmt.Sprintf("  %d. ", i+1), 5, page.Scrub(step.What))
 		if len(step.Parties) == 0 {
 			continue
 		}
-		width := runes("cluster")
+		width := page.Columns("cluster")
 		for _, p := range step.Parties {
-			width = max(width, runes(p.Cluster))
+			width = max(width, page.Columns(p.Cluster))
 		}
 		width = min(width, 40)
-		out.styled(faintStyle, "     %s  %10s  %10s  %10s  %10s", pad("cluster", width), "weight", "quota", "at most", "gets")
+		out.Styled(page.Faint, "     %s  %10s  %10s  %10s  %10s", page.Pad("cluster", width), "weight", "quota", "at most", "gets")
 		for _, p := range step.Parties[:min(len(step.Parties), explainedRows)] {
-			out.line("     %s  %10d  %10s  %10s  %10d", pad(cut(scrub(p.Cluster), width), width), p.Weight, p.Quota, replicasOf(p.Most), p.Got)
+			out.Line("     %s  %10d  %10s  %10s  %10d", page.Pad(page.Cut(page.Scrub(p.Cluster), width), width), p.Weight, p.Quota, replicasOf(p.Most), p.Got)
 		}
 		if more := len(step.Parties) - explainedRows; more > 0 {
-			out.line("     and %d more", more)
+			out.Line("     and %d more", more)
 		}
 		if step.LastSeat != "" {
-			out.words(plainStyle, "     ", 5, scrub(step.LastSeat))
+			out.Words(page.Plain, "     ", 5, page.Scrub(step.LastSeat))
 		}
 	}
 }
 
-func printClusterTrace(out *page, c *placement.ClusterTrace) {
-	out.blank()
+func printClusterTrace(out *page.Page, c *placement.ClusterTrace) {
+	out.Blank()
 	if c.Chosen {
-		out.words(headStyle, "CLUSTER  ", 9, scrub(c.Name)+" is chosen")
+		out.Words(page.Head, "CLUSTER  ", 9, page.Scrub(c.Name)+" is chosen")
 		return
 	}
-	out.words(headStyle, "CLUSTER  ", 9, fmt.Sprintf("%s is not chosen: %s, %s", scrub(c.Name), c.RejectedBy, scrub(c.Reason)))
+	out.Words(page.Head, "CLUSTER  ", 9, fmt.Sprintf("%s is not chosen: %s, %s", page.Scrub(c.Name), c.RejectedBy, page.Scrub(c.Reason)))
 	for _, f := range c.Filters {
-		out.words(plainStyle, "  "+f.Filter+"  ", 6, scrub(f.Reason)+" → "+scrub(f.Remedy))
+		out.Words(page.Plain, "  "+f.Filter+"  ", 6, page.Scrub(f.Reason)+" → "+page.Scrub(f.Remedy))
 	}
 	if len(c.Filters) > 0 {
-		out.words(plainStyle, "  if it passed: ", 4, scrub(c.Then))
+		out.Words(page.Plain, "  if it passed: ", 4, page.Scrub(c.Then))
 	}
 	if len(c.Changes) == 0 {
 		if !strings.HasPrefix(c.Then, "chosen") {
-			out.line("  no single change that was tried makes it chosen")
+			out.Line("  no single change that was tried makes it chosen")
 		}
 		return
 	}
 	if len(c.Filters) > 0 {
-		out.line("  if it passed, it would be chosen with any one of:")
+		out.Line("  if it passed, it would be chosen with any one of:")
 	} else {
-		out.line("  it would be chosen with any one of:")
+		out.Line("  it would be chosen with any one of:")
 	}
 	for _, change := range c.Changes {
-		out.words(plainStyle, "    - ", 6, scrub(change.Change)+": "+scrub(change.Outcome))
+		out.Words(page.Plain, "    - ", 6, page.Scrub(change.Change)+": "+page.Scrub(change.Outcome))
 	}
 }
 
 // printExplainedObjects lists what happens to the object, each thing once with its clusters.
-func printExplainedObjects(out *page, e *Explanation) {
+func printExplainedObjects(out *page.Page, e *Explanation) {
 	if len(e.Objects) == 0 {
 		return
 	}
-	out.blank()
-	out.styled(headStyle, "OBJECTS")
+	out.Blank()
+	out.Styled(page.Head, "OBJECTS")
 	clusters := map[alike][]string{}
 	var order []alike
 	for _, o := range e.Objects {
@@ -318,14 +319,14 @@ func printExplainedObjects(out *page, e *Explanation) {
 		sign, style := actionSign(key.action)
 		text := string(key.action) + " on " + clusterList(clusters[key])
 		if key.gate != "" {
-			text += " [" + scrub(string(key.gate)) + "]"
+			text += " [" + page.Scrub(string(key.gate)) + "]"
 		}
 		if key.reason != "" {
-			text += " " + scrub(key.reason)
+			text += " " + page.Scrub(key.reason)
 		}
 		if key.overrides != "" {
-			text += " # " + scrub(key.overrides)
+			text += " # " + page.Scrub(key.overrides)
 		}
-		out.words(style, "  "+sign+" ", 8, text)
+		out.Words(style, "  "+sign+" ", 8, text)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/armada-sync/armada-sync/pkg/plan/page"
 	"github.com/armada-sync/armada-sync/pkg/render"
 )
 
@@ -243,7 +244,7 @@ func formatKey(v any) string {
 	if !ok {
 		return fmt.Sprint(v)
 	}
-	if s == "" || strings.ContainsAny(s, "[]\"'= ") || scrub(s) != s {
+	if s == "" || strings.ContainsAny(s, "[]\"'= ") || page.Scrub(s) != s {
 		return quote(s)
 	}
 	return s
@@ -251,7 +252,7 @@ func formatKey(v any) string {
 
 // joinPath appends a field name to a path; names that hold dots or the like stand in brackets.
 func joinPath(path, name string) string {
-	if name == "" || strings.ContainsAny(name, ".[]\"'/ ") || scrub(name) != name {
+	if name == "" || strings.ContainsAny(name, ".[]\"'/ ") || page.Scrub(name) != name {
 		return path + "[" + quote(name) + "]"
 	}
 	if path == "" {

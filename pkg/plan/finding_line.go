@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/plan/page"
 )
 
 // FindingLine is a finding as one line for people: severity, id, place, what it is about, message.
@@ -19,5 +20,5 @@ func FindingLine(f v1alpha1.Finding) string {
 			parts = append(parts, p)
 		}
 	}
-	return scrub(strings.Join(parts, " · "))
+	return page.Scrub(strings.Join(parts, " · "))
 }

@@ -2,15 +2,14 @@ package plan
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"sigs.k8s.io/yaml"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/plan/page"
 )
 
 // PrintOptions say how output for people looks. Formats for machines ignore them, but for Cluster.
@@ -100,106 +99,8 @@ func (p *Plan) only(cluster string) *Plan {
 	return &one
 }
 
-// defaultWidth is what fits every terminal that matters.
-const defaultWidth = 100
-
-// page collects lines for people. Text that comes from outside must pass through scrub before it
-// reaches a page.
-type page struct {
-	b     strings.Builder
-	width int
-	color bool
-}
-
-func newPage(o PrintOptions) *page {
-	return &page{width: max(cmp.Or(o.Width, defaultWidth), 40), color: o.Color}
-}
-
-func (p *page) bytes() []byte { return []byte(p.b.String()) }
-
-func (p *page) blank() { p.b.WriteByte('\n') }
-
-// line writes one line, cut at the width.
-func (p *page) line(format string, args ...any) { p.styled("", format, args...) }
-
-func (p *page) styled(style style, format string, args ...any) {
-	text := strings.TrimRight(fmt.Sprintf(format, args...), " ")
-	p.b.WriteString(p.paint(style, cut(text, p.width)))
-	p.b.WriteByte('\n')
-}
-
-// split writes one line with something at its right end, or two lines where both do not fit.
-func (p *page) split(style style, left, right string) {
-	gap := p.width - runes(left) - runes(right)
-	if right == "" || gap < 2 {
-		p.styled(style, "%s", left)
-		if right != "" {
-			p.line("%s%s", strings.Repeat(" ", max(p.width-runes(right), 2)), right)
-		}
-		return
-	}
-	p.b.WriteString(p.paint(style, left))
-	p.b.WriteString(strings.Repeat(" ", gap))
-	p.b.WriteString(right)
-	p.b.WriteByte('\n')
-}
-
-// words writes words with a prefix, on as many lines as they need; further lines are indented by the
-// width of the prefix, or by at most hang columns.
-func (p *page) words(style style, prefix string, hang int, text string) {
-	line, indent := prefix, strings.Repeat(" ", min(runes(prefix), hang))
-	fresh := true
-	for _, word := range strings.Fields(text) {
-		if !fresh && runes(line)+1+runes(word) > p.width {
-			p.styled(style, "%s", line)
-			line, fresh = indent, true
-		}
-		if fresh {
-			line += word
-		} else {
-			line += " " + word
-		}
-		fresh = false
-	}
-	p.styled(style, "%s", line)
-}
-
-// style is a terminal colour.
-type style string
-
-const (
-	plainStyle  style = ""
-	headStyle   style = "1"
-	addStyle    style = "32"
-	removeStyle style = "31"
-	changeStyle style = "33"
-	faintStyle  style = "2"
-)
-
-func (p *page) paint(s style, text string) string {
-	if !p.color || s == plainStyle || text == "" {
-		return text
-	}
-	return "\x1b[" + string(s) + "m" + text + "\x1b[0m"
-}
-
-func runes(s string) int { return utf8.RuneCountInString(s) }
-
-// cut shortens text to a number of columns and says so with an ellipsis.
-func cut(text string, width int) string {
-	if runes(text) <= width {
-		return text
-	}
-	return string([]rune(text)[:width-1]) + "…"
-}
-
-// pad fills text up with spaces to a number of columns.
-func pad(text string, width int) string {
-	return text + strings.Repeat(" ", max(width-runes(text), 0))
-}
-
 // objectName writes "Kind namespace/name" without anything that could harm a terminal.
-func objectName(r v1alpha1.ObjectReference) string { return scrub(r.String()) }
+func objectName(r v1alpha1.ObjectReference) string { return page.Scrub(r.String()) }
 
 // listedClusters is how many clusters a line names before it counts.
 const listedClusters = 6
@@ -210,7 +111,7 @@ func clusterList(names []string) string {
 	if len(names) > listedClusters+2 {
 		shown = names[:listedClusters]
 	}
-	text := scrub(strings.Join(shown, " "))
+	text := page.Scrub(strings.Join(shown, " "))
 	if rest := len(names) - len(shown); rest > 0 {
 		text += fmt.Sprintf(" + %d more", rest)
 	}
@@ -218,34 +119,34 @@ func clusterList(names []string) string {
 }
 
 // severitySign is the sign of a severity; its shape carries the meaning without colour.
-func severitySign(s v1alpha1.Severity) (string, style) {
+func severitySign(s v1alpha1.Severity) (string, page.Style) {
 	switch s {
 	case v1alpha1.SeverityBlocker:
-		return "⛔", removeStyle
+		return "⛔", page.Remove
 	case v1alpha1.SeverityCaution:
-		return "⚠ ", changeStyle
+		return "⚠ ", page.Change
 	case v1alpha1.SeverityInfo:
 	}
-	return "ℹ ", plainStyle
+	return "ℹ ", page.Plain
 }
 
 // findings writes a block of findings.
-func (p *page) findings(title string, findings []finding) {
+func printFindings(p *page.Page, title string, findings []finding) {
 	if len(findings) == 0 {
 		return
 	}
-	p.blank()
-	p.styled(headStyle, "%s", title)
+	p.Blank()
+	p.Styled(page.Head, "%s", title)
 	for _, f := range findings {
 		sign, style := severitySign(f.Severity)
-		text := scrub(f.Message)
+		text := page.Scrub(f.Message)
 		if len(f.Clusters) > 0 {
 			text += " · " + clusterList(f.Clusters)
 		}
 		if f.Source != "" {
-			text += " · " + scrub(f.Source)
+			text += " · " + page.Scrub(f.Source)
 		}
-		p.words(style, fmt.Sprintf("  %s %s  ", sign, f.ID), 6, text)
+		p.Words(style, fmt.Sprintf("  %s %s  ", sign, f.ID), 6, text)
 	}
 }
 

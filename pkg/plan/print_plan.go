@@ -8,21 +8,22 @@ import (
 	"strings"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/plan/page"
 )
 
 // printPlanText writes a plan for people: where workloads go, what changes where, and what to know.
 func printPlanText(p *Plan, o PrintOptions) ([]byte, error) {
 	p = p.only(o.Cluster)
-	out := newPage(o)
+	out := page.New(o.Width, o.Color)
 	for _, source := range slices.Sorted(maps.Keys(p.Revisions)) {
-		out.line("✔ %s at %s", scrub(source), scrub(shortRevision(p.Revisions[source])))
+		out.Line("✔ %s at %s", page.Scrub(source), page.Scrub(shortRevision(p.Revisions[source])))
 	}
 	printPlacements(out, p)
 	printChanges(out, p)
-	out.findings("FINDINGS", p.Findings)
-	out.blank()
-	out.words(plainStyle, "", 0, planSummary(p))
-	return out.bytes(), nil
+	printFindings(out, "FINDINGS", p.Findings)
+	out.Blank()
+	out.Words(page.Plain, "", 0, planSummary(p))
+	return out.Bytes(), nil
 }
 
 // shortRevision shortens the hash of "main@sha1:…" to seven characters.
@@ -36,7 +37,7 @@ func shortRevision(revision string) string {
 
 // printPlacements writes one block for each workload with replicas, and counts the objects that go
 // whole by where they go.
-func printPlacements(out *page, p *Plan) {
+func printPlacements(out *page.Page, p *Plan) {
 	whole := map[string][]string{}
 	for i := range p.Placements {
 		e := &p.Placements[i]
@@ -54,11 +55,11 @@ func printPlacements(out *page, p *Plan) {
 	if len(whole) == 0 {
 		return
 	}
-	out.blank()
-	out.styled(headStyle, "WHOLE TO EACH CLUSTER")
+	out.Blank()
+	out.Styled(page.Head, "WHOLE TO EACH CLUSTER")
 	for _, where := range slices.Sorted(maps.Keys(whole)) {
-		out.words(plainStyle, "  ", 2, cmp.Or(where, "no cluster")+":")
-		out.words(plainStyle, "    ", 4, strings.Join(firstFewInOrder(whole[where], 12), ", "))
+		out.Words(page.Plain, "  ", 2, cmp.Or(where, "no cluster")+":")
+		out.Words(page.Plain, "    ", 4, strings.Join(firstFewInOrder(whole[where], 12), ", "))
 	}
 }
 
@@ -70,47 +71,47 @@ func firstFewInOrder(all []string, n int) []string {
 	return append(slices.Clone(all[:n]), fmt.Sprintf("and %d more", len(all)-n))
 }
 
-func printPlacement(out *page, e *PlacementEntry) {
-	out.blank()
+func printPlacement(out *page.Page, e *PlacementEntry) {
+	out.Blank()
 	title := fmt.Sprintf("PLACEMENT  %s", objectName(e.Workload))
 	about := fmt.Sprintf("replicas %s, clusters %d, %s", replicasOf(e.Replicas), len(e.Clusters), e.Strategy)
-	out.split(headStyle, title, about)
+	out.Split(page.Head, title, about)
 	width := 0
 	for _, a := range e.Clusters {
-		width = max(width, runes(a.Name))
+		width = max(width, page.Columns(a.Name))
 	}
 	for _, a := range e.Clusters {
 		text := fmt.Sprintf("score %d", a.Score)
 		if len(a.Reasons) > 0 {
-			text += "  " + scrub(strings.Join(a.Reasons, "; "))
+			text += "  " + page.Scrub(strings.Join(a.Reasons, "; "))
 		}
-		out.words(plainStyle, fmt.Sprintf("    %s  %4s  ", pad(scrub(a.Name), width), replicasOf(a.Replicas)), 12, text)
+		out.Words(page.Plain, fmt.Sprintf("    %s  %4s  ", page.Pad(page.Scrub(a.Name), width), replicasOf(a.Replicas)), 12, text)
 	}
 	for _, r := range e.Rejected {
-		out.words(faintStyle, "    not ", 8, fmt.Sprintf("%s: %s %s", clusterList(r.Clusters), r.Filter, scrub(r.Reason)))
+		out.Words(page.Faint, "    not ", 8, fmt.Sprintf("%s: %s %s", clusterList(r.Clusters), r.Filter, page.Scrub(r.Reason)))
 	}
 	if e.Unassigned > 0 {
-		out.line("    %d replicas found no place", e.Unassigned)
+		out.Line("    %d replicas found no place", e.Unassigned)
 	}
 	if e.Error != "" {
-		out.words(removeStyle, "    ✘ ", 6, scrub(e.Error))
+		out.Words(page.Remove, "    ✘ ", 6, page.Scrub(e.Error))
 	}
 }
 
 // actionSign is the sign of an action in lists.
-func actionSign(a v1alpha1.Action) (string, style) {
+func actionSign(a v1alpha1.Action) (string, page.Style) {
 	switch a {
 	case v1alpha1.ActionCreate:
-		return "+", addStyle
+		return "+", page.Add
 	case v1alpha1.ActionConfigure:
-		return "~", changeStyle
+		return "~", page.Change
 	case v1alpha1.ActionPrune:
-		return "-", removeStyle
+		return "-", page.Remove
 	case v1alpha1.ActionSkip:
-		return "!", faintStyle
+		return "!", page.Faint
 	case v1alpha1.ActionUnchanged:
 	}
-	return "=", plainStyle
+	return "=", page.Plain
 }
 
 // alike are changes that are the same on some clusters.
@@ -123,7 +124,7 @@ type alike struct {
 }
 
 // printChanges lists what happens, each change once with its clusters.
-func printChanges(out *page, p *Plan) {
+func printChanges(out *page.Page, p *Plan) {
 	clusters := map[alike][]string{}
 	for _, c := range p.Clusters {
 		for _, ch := range c.Objects {
@@ -144,8 +145,8 @@ func printChanges(out *page, p *Plan) {
 	}
 	for _, where := range slices.Sorted(maps.Keys(blocks)) {
 		names := strings.Fields(where)
-		out.blank()
-		out.words(headStyle, fmt.Sprintf("CHANGES [%d]  ", len(names)), 4, clusterList(names))
+		out.Blank()
+		out.Words(page.Head, fmt.Sprintf("CHANGES [%d]  ", len(names)), 4, clusterList(names))
 		slices.SortFunc(blocks[where], func(a, b alike) int {
 			return cmp.Or(
 				a.ref.Compare(b.ref), strings.Compare(string(a.action), string(b.action)),
@@ -159,19 +160,19 @@ func printChanges(out *page, p *Plan) {
 	}
 }
 
-func printChange(out *page, key alike) {
+func printChange(out *page.Page, key alike) {
 	sign, style := actionSign(key.action)
 	var about []string
 	if key.gate != "" {
-		about = append(about, "["+scrub(string(key.gate))+"]")
+		about = append(about, "["+page.Scrub(string(key.gate))+"]")
 	}
 	if key.reason != "" {
-		about = append(about, scrub(key.reason))
+		about = append(about, page.Scrub(key.reason))
 	}
 	if key.overrides != "" {
-		about = append(about, "# "+scrub(key.overrides))
+		about = append(about, "# "+page.Scrub(key.overrides))
 	}
-	out.words(style, "  "+sign+" ", 8, objectName(key.ref)+"  "+strings.Join(about, " "))
+	out.Words(style, "  "+sign+" ", 8, objectName(key.ref)+"  "+strings.Join(about, " "))
 }
 
 // planSummary is the last line.

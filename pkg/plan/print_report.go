@@ -9,32 +9,33 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/plan/page"
 	"github.com/armada-sync/armada-sync/pkg/render"
 )
 
 // printReportText writes a report for a terminal: header, placements, changes, findings, and one
 // closing line.
 func printReportText(r Report, o PrintOptions) ([]byte, error) {
-	out := newPage(o)
+	out := page.New(o.Width, o.Color)
 	printReportHead(out, r)
 	alikePlacements(r.Placements, func(p *ReportPlacement, others []string) { printReportPlacement(out, p, others) })
 	if err := printReportGroups(out, r); err != nil {
 		return nil, err
 	}
 	printReportHeld(out, r)
-	out.findings("FINDINGS", r.Findings)
-	out.findings("TRUE WITH OR WITHOUT THIS CHANGE", r.Standing)
-	out.blank()
-	out.words(plainStyle, "", 0, reportSummary(r))
-	return out.bytes(), nil
+	printFindings(out, "FINDINGS", r.Findings)
+	printFindings(out, "TRUE WITH OR WITHOUT THIS CHANGE", r.Standing)
+	out.Blank()
+	out.Words(page.Plain, "", 0, reportSummary(r))
+	return out.Bytes(), nil
 }
 
-func printReportHead(out *page, r Report) {
+func printReportHead(out *page.Page, r Report) {
 	taken := ""
 	if r.Snapshot.TakenAt != nil {
 		taken = "snapshot " + r.Snapshot.TakenAt.Format("2006-01-02 15:04 UTC")
 	}
-	out.split(plainStyle, fmt.Sprintf("✔ base %s → head %s   %s, %s", scrub(shortCommit(r.Base.Commit)), scrub(shortCommit(r.Head.Commit)),
+	out.Split(page.Plain, fmt.Sprintf("✔ base %s → head %s   %s, %s", page.Scrub(shortCommit(r.Base.Commit)), page.Scrub(shortCommit(r.Head.Commit)),
 		plural(len(r.Placements), "placement changes", "placements change"), plural(r.Snapshot.Clusters, "cluster", "clusters")), taken)
 }
 
@@ -82,7 +83,7 @@ func alikePlacements(placements []ReportPlacement, show func(p *ReportPlacement,
 	}
 }
 
-func printReportPlacement(out *page, p *ReportPlacement, others []string) {
+func printReportPlacement(out *page.Page, p *ReportPlacement, others []string) {
 	before, after := 0, 0
 	byAction := map[PlacementAction][]ReportAssignment{}
 	width := 0
@@ -95,17 +96,17 @@ func printReportPlacement(out *page, p *ReportPlacement, others []string) {
 			after++
 		}
 		if a.Action != PlacementStay {
-			width = max(width, runes(a.Name))
+			width = max(width, page.Columns(a.Name))
 		}
 	}
 	about := fmt.Sprintf("clusters %d → %d", before, after)
 	if p.Before != nil || p.After != nil {
 		about = fmt.Sprintf("replicas %s → %s, %s", total(p.Before), total(p.After), about)
 	}
-	out.blank()
-	out.split(headStyle, "PLACEMENT  "+objectName(p.Workload), about)
+	out.Blank()
+	out.Split(page.Head, "PLACEMENT  "+objectName(p.Workload), about)
 	if len(others) > 0 {
-		out.words(plainStyle, "  and alike: ", 4, strings.Join(firstFewInOrder(others, 8), ", "))
+		out.Words(page.Plain, "  and alike: ", 4, strings.Join(firstFewInOrder(others, 8), ", "))
 	}
 	for _, action := range []PlacementAction{PlacementJoin, PlacementLeave, PlacementRescale} {
 		for _, a := range byAction[action] {
@@ -114,7 +115,7 @@ func printReportPlacement(out *page, p *ReportPlacement, others []string) {
 	}
 	printRest(out, p, byAction[PlacementStay])
 	if p.Error != "" {
-		out.words(removeStyle, "    ✘ ", 6, scrub(p.Error))
+		out.Words(page.Remove, "    ✘ ", 6, page.Scrub(p.Error))
 	}
 }
 
@@ -125,17 +126,17 @@ func total(n *int64) string {
 	return fmt.Sprint(*n)
 }
 
-func printAssignment(out *page, a ReportAssignment, width int) {
-	sign, word, style := "~", "", changeStyle
-	why := scrub(strings.Join(a.Reasons, "; "))
+func printAssignment(out *page.Page, a ReportAssignment, width int) {
+	sign, word, style := "~", "", page.Change
+	why := page.Scrub(strings.Join(a.Reasons, "; "))
 	switch a.Action {
 	case PlacementJoin:
-		sign, word, style = "+", "joins", addStyle
+		sign, word, style = "+", "joins", page.Add
 		if a.Score > 0 {
 			why = strings.TrimPrefix(why+"; score "+fmt.Sprint(a.Score)+scoreList(a.Scores), "; ")
 		}
 	case PlacementLeave:
-		sign, word, style = "-", "leaves", removeStyle
+		sign, word, style = "-", "leaves", page.Remove
 		if a.FilterBy != "" {
 			why = a.FilterBy + ": " + why
 		}
@@ -143,10 +144,10 @@ func printAssignment(out *page, a ReportAssignment, width int) {
 	}
 	shares := ""
 	if a.Before != nil || a.After != nil {
-		shares = pad(fmt.Sprintf("%s → %s", replicasOf(a.Before), replicasOf(a.After)), 7) + "  "
+		shares = page.Pad(fmt.Sprintf("%s → %s", replicasOf(a.Before), replicasOf(a.After)), 7) + "  "
 	}
-	prefix := fmt.Sprintf("  %s %s  %s%s  ", sign, pad(scrub(a.Name), width), shares, pad(word, 6))
-	out.words(style, prefix, 40, why)
+	prefix := fmt.Sprintf("  %s %s  %s%s  ", sign, page.Pad(page.Scrub(a.Name), width), shares, page.Pad(word, 6))
+	out.Words(style, prefix, 40, why)
 }
 
 func scoreList(scores map[string]int64) string {
@@ -155,19 +156,19 @@ func scoreList(scores map[string]int64) string {
 	}
 	var parts []string
 	for _, name := range keys(scores) {
-		parts = append(parts, fmt.Sprintf("%s %d", scrub(name), scores[name]))
+		parts = append(parts, fmt.Sprintf("%s %d", page.Scrub(name), scores[name]))
 	}
 	return " (" + strings.Join(parts, ", ") + ")"
 }
 
 // printRest names who stays and who was not chosen.
-func printRest(out *page, p *ReportPlacement, stay []ReportAssignment) {
+func printRest(out *page.Page, p *ReportPlacement, stay []ReportAssignment) {
 	if len(stay) > 0 {
 		names := make([]string, 0, len(stay))
 		for _, a := range stay {
 			names = append(names, a.Name)
 		}
-		out.words(plainStyle, fmt.Sprintf("    %s: ", plural(len(stay), "stays", "stay")), 8, clusterList(names))
+		out.Words(page.Plain, fmt.Sprintf("    %s: ", plural(len(stay), "stays", "stay")), 8, clusterList(names))
 	}
 	var none []string
 	for _, r := range p.Rejected {
@@ -175,22 +176,22 @@ func printRest(out *page, p *ReportPlacement, stay []ReportAssignment) {
 	}
 	if len(none) > 0 {
 		slices.Sort(none)
-		out.words(faintStyle, fmt.Sprintf("    %d not chosen: ", len(none)), 8, clusterList(none))
+		out.Words(page.Faint, fmt.Sprintf("    %d not chosen: ", len(none)), 8, clusterList(none))
 	}
 }
 
 // printReportGroups writes each change once.
-func printReportGroups(out *page, r Report) error {
+func printReportGroups(out *page.Page, r Report) error {
 	if len(r.Groups) == 0 {
 		return nil
 	}
 	width := 0
 	for _, g := range r.Groups {
-		width = max(width, runes(groupTitle(g)))
+		width = max(width, page.Columns(groupTitle(g)))
 	}
-	out.blank()
+	out.Blank()
 	o := r.Summary.Objects
-	out.split(headStyle,
+	out.Split(page.Head,
 		fmt.Sprintf("CHANGES  %s, %s", plural(len(r.Groups), "group", "groups"), plural(r.Summary.Clusters.Changed, "cluster", "clusters")),
 		fmt.Sprintf("+%d  ~%d  -%d objects", o.Create, o.Configure, o.Prune))
 	for _, g := range r.Groups {
@@ -199,13 +200,13 @@ func printReportGroups(out *page, r Report) error {
 		if where == "" {
 			where = clusterList(g.Clusters)
 		}
-		out.words(style, fmt.Sprintf("  %s  [%d] ", pad(groupTitle(g), min(width, 44)), len(g.Clusters)), 10, scrub(where))
+		out.Words(style, fmt.Sprintf("  %s  [%d] ", page.Pad(groupTitle(g), min(width, 44)), len(g.Clusters)), 10, page.Scrub(where))
 		if g.Action != v1alpha1.ActionConfigure {
 			printGroupObjects(out, g)
 			continue
 		}
 		if len(g.Fields) == 0 {
-			out.words(faintStyle, "        ", 8, scrub(cmp.Or(g.Reason, "no field changes")))
+			out.Words(page.Faint, "        ", 8, page.Scrub(cmp.Or(g.Reason, "no field changes")))
 		}
 		for _, f := range g.Fields {
 			if err := printField(out, g, f); err != nil {
@@ -225,12 +226,12 @@ func groupTitle(g ReportGroup) string {
 }
 
 // printGroupObjects lists what is created or removed, one line each: a removal is never left out.
-func printGroupObjects(out *page, g ReportGroup) {
+func printGroupObjects(out *page.Page, g ReportGroup) {
 	if len(g.Objects) == 1 {
 		return
 	}
 	for _, o := range g.Objects {
-		out.line("        %s%s", objectName(o.ObjectReference), aboutObject(o))
+		out.Line("        %s%s", objectName(o.ObjectReference), aboutObject(o))
 	}
 }
 
@@ -241,7 +242,7 @@ func aboutObject(o ReportObject) string {
 		text += "  " + plural(*o.Replicas, "replica", "replicas")
 	}
 	if o.Gate != "" {
-		text += "  [" + scrub(string(o.Gate)) + "]"
+		text += "  [" + page.Scrub(string(o.Gate)) + "]"
 	}
 	return text
 }
@@ -249,33 +250,33 @@ func aboutObject(o ReportObject) string {
 // maxValueLines is how many lines of one value are shown.
 const maxValueLines = 24
 
-func printField(out *page, g ReportGroup, f ReportField) error {
+func printField(out *page.Page, g ReportGroup, f ReportField) error {
 	if g.Kind == GroupSameShape {
-		out.line("        %s%s", scrub(f.Path), originOf(f.Origin))
+		out.Line("        %s%s", page.Scrub(f.Path), originOf(f.Origin))
 		for _, v := range f.Values {
-			out.line("          %s  %s → %s%s", scrub(v.Cluster), inline(v.Old), inline(v.New), originOf(v.Origin))
+			out.Line("          %s  %s → %s%s", page.Scrub(v.Cluster), inline(v.Old), inline(v.New), originOf(v.Origin))
 		}
 		return nil
 	}
-	out.line("        %s", scrub(f.Path))
-	if err := printValue(out, "- ", removeStyle, f.Old, ""); err != nil {
+	out.Line("        %s", page.Scrub(f.Path))
+	if err := printValue(out, "- ", page.Remove, f.Old, ""); err != nil {
 		return err
 	}
 	comment := originOf(f.Origin)
 	if f.New == nil {
-		out.line("          (removed)%s", comment)
+		out.Line("          (removed)%s", comment)
 		return nil
 	}
-	return printValue(out, "+ ", addStyle, f.New, comment)
+	return printValue(out, "+ ", page.Add, f.New, comment)
 }
 
 // printValue writes a value, a map or list as YAML; the comment stands behind its first line.
-func printValue(out *page, sign string, style style, value any, comment string) error {
+func printValue(out *page.Page, sign string, style page.Style, value any, comment string) error {
 	if value == nil {
 		return nil
 	}
 	if isScalar(value) {
-		out.split(style, "          "+sign+inline(value), comment)
+		out.Split(style, "          "+sign+inline(value), comment)
 		return nil
 	}
 	raw, err := yaml.Marshal(value)
@@ -285,10 +286,10 @@ func printValue(out *page, sign string, style style, value any, comment string) 
 	lines := strings.Split(strings.TrimRight(string(raw), "\n"), "\n")
 	for i, line := range lines {
 		if i == maxValueLines {
-			out.line("          %s(%d more lines)", sign, len(lines)-i)
+			out.Line("          %s(%d more lines)", sign, len(lines)-i)
 			break
 		}
-		out.split(style, "          "+sign+scrub(line), comment)
+		out.Split(style, "          "+sign+page.Scrub(line), comment)
 		comment = ""
 	}
 	return nil
@@ -303,13 +304,13 @@ func inline(v any) string {
 		if v == "" || strings.TrimSpace(v) != v {
 			return quote(v)
 		}
-		return scrub(strings.ReplaceAll(v, "\n", "⏎"))
+		return page.Scrub(strings.ReplaceAll(v, "\n", "⏎"))
 	}
 	raw, err := marshal(v)
 	if err != nil {
-		return scrub(fmt.Sprint(v))
+		return page.Scrub(fmt.Sprint(v))
 	}
-	return scrub(strings.Join(strings.Fields(string(raw)), " "))
+	return page.Scrub(strings.Join(strings.Fields(string(raw)), " "))
 }
 
 // originOf writes what made a field as a trailing comment.
@@ -319,22 +320,22 @@ func originOf(o *render.Origin) string {
 	}
 	switch o.Kind {
 	case render.OriginOverride:
-		return fmt.Sprintf("  # override %s rule %d (%s)", scrub(o.Name), o.Rule, scrub(o.Source))
+		return fmt.Sprintf("  # override %s rule %d (%s)", page.Scrub(o.Name), o.Rule, page.Scrub(o.Source))
 	case render.OriginDivision:
-		return fmt.Sprintf("  # share of %s (%s)", scrub(o.Name), scrub(o.Source))
+		return fmt.Sprintf("  # share of %s (%s)", page.Scrub(o.Name), page.Scrub(o.Source))
 	case render.OriginFile, render.OriginKustomization, render.OriginChart:
 	}
-	return "  # " + scrub(o.Source)
+	return "  # " + page.Scrub(o.Source)
 }
 
-func printReportHeld(out *page, r Report) {
+func printReportHeld(out *page.Page, r Report) {
 	if len(r.Held) == 0 {
 		return
 	}
-	out.blank()
-	out.styled(headStyle, "HELD BACK")
+	out.Blank()
+	out.Styled(page.Head, "HELD BACK")
 	for _, h := range r.Held {
-		out.words(faintStyle, "  ! ", 8, fmt.Sprintf("%s  [%s] %s · %s", objectName(h.ObjectReference), scrub(string(h.Gate)), scrub(h.Reason), clusterList(h.Clusters)))
+		out.Words(page.Faint, "  ! ", 8, fmt.Sprintf("%s  [%s] %s · %s", objectName(h.ObjectReference), page.Scrub(string(h.Gate)), page.Scrub(h.Reason), clusterList(h.Clusters)))
 	}
 }
 

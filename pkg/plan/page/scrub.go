@@ -1,4 +1,4 @@
-package plan
+package page
 
 import (
 	"strings"
@@ -6,11 +6,11 @@ import (
 	"unicode/utf8"
 )
 
-// scrub makes text from a repository or a cluster safe to show on a terminal: control characters,
+// Scrub makes text from a repository or a cluster safe to show on a terminal: control characters,
 // among them those that begin escape sequences, and characters that change the direction of text or
 // take no room are replaced by a visible sign. Every printer for people passes what it did not write
 // itself through here.
-func scrub(s string) string {
+func Scrub(s string) string {
 	if !strings.ContainsFunc(s, isHostile) && utf8.ValidString(s) {
 		return s
 	}
