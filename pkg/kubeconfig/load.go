@@ -54,22 +54,13 @@ func Load(data []byte, opts Options) (*rest.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := opts.check(one.Clusters[theName], one.AuthInfos[theName]); err != nil {
-		return nil, err
-	}
-	cfg, err := clientcmd.NewNonInteractiveClientConfig(*one, theName, &clientcmd.ConfigOverrides{}, nil).ClientConfig()
-	if err != nil {
-		// client-go's words may quote the document.
-		return nil, errors.New("the kubeconfig names no usable server or credentials")
-	}
-	if err := usable(cfg); err != nil {
-		return nil, err
-	}
-	return cfg, nil
+	return FromParts(one.Clusters[theName], one.AuthInfos[theName], opts)
 }
 
 // FromSecret picks the kubeconfig from the entries of a Secret: the one of the key, or without a key
 // "kubeconfig" and else "value", as Cluster API writes it.
+//
+// The Secret of an Argo CD cluster has neither; its server and credentials are put together.
 func FromSecret(entries map[string][]byte, key string) ([]byte, error) {
 	keys := []string{"kubeconfig", "value"}
 	if key != "" {
@@ -82,6 +73,9 @@ func FromSecret(entries map[string][]byte, key string) ([]byte, error) {
 			}
 			return data, nil
 		}
+	}
+	if _, ok := entries[argoServer]; ok && key == "" {
+		return FromArgoCD(entries)
 	}
 	return nil, fmt.Errorf("the Secret has no entry %s", strings.Join(quoted(keys), " or "))
 }
@@ -121,11 +115,7 @@ func only(all *clientcmdapi.Config, name string) (*clientcmdapi.Config, error) {
 	if user == nil {
 		return nil, fmt.Errorf("context %q of the kubeconfig: no user %q", name, context.AuthInfo)
 	}
-	one := clientcmdapi.NewConfig()
-	one.Clusters[theName], one.AuthInfos[theName] = cluster, user
-	one.Contexts[theName] = &clientcmdapi.Context{Cluster: theName, AuthInfo: theName}
-	one.CurrentContext = theName
-	return one, nil
+	return joined(cluster, user), nil
 }
 
 // check holds a cluster and a user against what is allowed and names everything that is not.
