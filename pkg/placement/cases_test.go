@@ -35,6 +35,8 @@ type caseWorkload struct {
 	CRDOn                    []string                   `json:"crdOn"`
 	Held                     []string                   `json:"held"`
 	Previous                 *casePrevious              `json:"previous"`
+	Bound                    *Bound                     `json:"bound"`
+	Refused                  string                     `json:"refused"`
 }
 
 // casePrevious is a recorded decision. Inputs "same" means the digest of the request itself.
@@ -60,7 +62,7 @@ func (w *caseWorkload) request() Request {
 	r := Request{
 		Workload: w.ObjectReference, Labels: w.Labels, Replicas: w.Replicas, Requests: w.Requests, Strategy: &w.Placement,
 		PolicyPriority: w.Priority, ClassPriority: w.ClassPriority, Pinned: w.Pinned, Indivisible: w.Indivisible,
-		CRDOnClusters: set(w.CRDOn), Held: set(w.Held),
+		CRDOnClusters: set(w.CRDOn), Held: set(w.Held), Bound: w.Bound, Refused: w.Refused,
 	}
 	if r.Workload.Kind == "" {
 		r.Workload.APIVersion, r.Workload.Kind = "apps/v1", "Deployment"

@@ -24,7 +24,7 @@ func filters() []filter {
 		{"APIEnablement", apiEnablement, "install the kind's CRD there, or let a policy place the CRD there"},
 		// the policy does not tolerate its taints
 		{"TaintToleration", taintToleration, "tolerate the taint in placement.clusterTolerations, or take it off the cluster"},
-		// the policy selects other clusters
+		// the policy selects other clusters, or whoever asks may not use it
 		{"ClusterAffinity", clusterAffinity, "change the cluster's labels or fields so that the affinity selects it, or widen the affinity"},
 		// the field that constraints group by is not set
 		{"SpreadTopology", spreadTopology, "set the field or label on the cluster, or drop the spread constraint"},

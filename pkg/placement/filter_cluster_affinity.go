@@ -10,9 +10,46 @@ import (
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 )
 
-// clusterAffinity rejects clusters that no tier of the attempt's affinity group selects. Tiers that
-// a group overflows into count only where capacity decides, since nothing else overflows.
+// clusterAffinity rejects clusters outside of the request's bound, and those that no tier of the
+// attempt's affinity group selects.
 func clusterAffinity(a *attempt) check {
+	outside, unselected := outsideBound(a), notSelected(a)
+	switch {
+	case outside == nil:
+		return unselected
+	case unselected == nil:
+		return outside
+	}
+	return func(c *candidate) string { return cmp.Or(outside(c), unselected(c)) }
+}
+
+// outsideBound rejects clusters that no affinity of the request's bound selects.
+func outsideBound(a *attempt) check {
+	if a.query.Bound == nil {
+		return nil
+	}
+	verdicts := make([]func(*candidate) string, len(a.query.bound))
+	for i := range verdicts {
+		verdicts[i] = a.verdicts(&a.query.bound[i])
+	}
+	reason := "outside of " + a.query.Bound.Name
+	return func(c *candidate) string {
+		why := ""
+		for _, verdict := range verdicts {
+			if why = verdict(c); why == "" {
+				return ""
+			}
+		}
+		if len(verdicts) != 1 {
+			return reason
+		}
+		return reason + ": " + why
+	}
+}
+
+// notSelected rejects clusters that no tier of the attempt's affinity group selects. Tiers that a
+// group overflows into count only where capacity decides, since nothing else overflows.
+func notSelected(a *attempt) check {
 	tiers := a.group.tiers
 	if !a.query.division.byCapacity() {
 		tiers = tiers[:1]

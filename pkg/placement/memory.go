@@ -122,7 +122,7 @@ func (q *query) steady() bool {
 // sameRequest compares everything of two requests; the strategy by where it lies in memory first.
 func sameRequest(a, b *Request) bool {
 	if a.Strategy != b.Strategy && !reflect.DeepEqual(a.Strategy, b.Strategy) || a.Workload != b.Workload || a.PolicyPriority != b.PolicyPriority || a.ClassPriority != b.ClassPriority ||
-		a.Pinned != b.Pinned || a.Indivisible != b.Indivisible || !sameNumber(a.Replicas, b.Replicas) {
+		a.Pinned != b.Pinned || a.Refused != b.Refused || !sameBound(a.Bound, b.Bound) || a.Indivisible != b.Indivisible || !sameNumber(a.Replicas, b.Replicas) {
 		return false
 	}
 	if !maps.Equal(a.Labels, b.Labels) || !maps.Equal(a.CRDOnClusters, b.CRDOnClusters) || !maps.Equal(a.Held, b.Held) {
@@ -139,6 +139,8 @@ func sameRequest(a, b *Request) bool {
 	}
 	return sameQuantity(a.Requests, b.Requests) && samePrevious(a.Previous, b.Previous)
 }
+
+func sameBound(a, b *Bound) bool { return a == b || reflect.DeepEqual(a, b) }
 
 func sameNumber(a, b *int64) bool { return a == b || a != nil && b != nil && *a == *b }
 

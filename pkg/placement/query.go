@@ -34,7 +34,9 @@ type query struct {
 	demand   demand
 	digest   string
 	// groups are the affinity groups in the order of the policy; at least one.
-	groups      []group
+	groups []group
+	// bound are the affinities of the request's Bound; empty: there is none.
+	bound       []tier
 	tolerations []corev1.Toleration
 	constraints []v1alpha1.SpreadConstraint
 	scorers     []weightedScorer
@@ -86,7 +88,7 @@ func (f *Fleet) newQuery(r *Request) *query {
 	q.bestEffort = r.Strategy.WhenUnsatisfiable == v1alpha1.BestEffort
 	q.tolerations = f.withImplied(r.Strategy.ClusterTolerations)
 	q.readPrevious(f)
-	for _, compile := range []func() error{q.compileGroups, q.compileDivision, q.compileScorers, q.checkConstraints} {
+	for _, compile := range []func() error{q.compileBound, q.compileGroups, q.compileDivision, q.compileScorers, q.checkConstraints} {
 		if err := compile(); err != nil && q.err == nil {
 			q.err = err // the first is told; the rest is read all the same, for what the answer shows
 		}
@@ -172,6 +174,20 @@ func (q *query) compileGroups() error {
 			g.tiers = append(g.tiers, t)
 		}
 		q.groups = append(q.groups, g)
+	}
+	return nil
+}
+
+func (q *query) compileBound() error {
+	if q.Bound == nil {
+		return nil
+	}
+	for i := range q.Bound.Affinities {
+		t, err := newTier("", &q.Bound.Affinities[i])
+		if err != nil {
+			return fmt.Errorf("%s[%d]: %w", q.Bound.Name, i, err)
+		}
+		q.bound = append(q.bound, t)
 	}
 	return nil
 }

@@ -165,6 +165,9 @@ func (s *scheduler) decide(q *query) Decision {
 // answer makes the decision; stood tells that the previous one was kept, whatever clusters there are
 // beside those of it.
 func (s *scheduler) answer(q *query) (d Decision, stood bool) {
+	if q.Refused != "" && q.err == nil {
+		return s.try(q, q.order()[0]).keep(failure{message: q.Refused}), false
+	}
 	if q.err != nil {
 		return s.try(q, &group{tiers: make([]tier, 1)}).keep(failure{message: "invalid placement: " + q.err.Error()}), false
 	}

@@ -30,8 +30,20 @@ type Request struct {
 	CRDOnClusters map[string]bool
 	// Previous is the recorded decision; nil: never decided.
 	Previous *Previous
+	// Bound are the clusters that whoever asks may use at all; nil: every one.
+	Bound *Bound
+	// Refused says why the workload is not to be placed, whatever its policy says: it keeps what it has.
+	// Empty: it is to be placed.
+	Refused string
 	// Held are the clusters that hold the workload now, by name.
 	Held map[string]bool
+}
+
+// Bound limits the clusters of a workload to those that any of some affinities selects.
+type Bound struct {
+	// Name is how reasons call the bound.
+	Name       string
+	Affinities []v1alpha1.ClusterAffinity
 }
 
 // Previous is what was decided and recorded before.
