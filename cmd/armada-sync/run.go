@@ -116,6 +116,11 @@ func runController(ctx context.Context, s streams, flags *runFlags) error {
 	}
 	defer server.close()
 	log.Info("serving /metrics, /healthz and /readyz", "address", server.address)
+	unreach, err := serveControl(ctx, log, state.dir, e)
+	if err != nil {
+		return err
+	}
+	defer unreach()
 	log.Info("running", "configuration", cfg.Name, "sources", len(cfg.Sources), "clusters", len(cfg.Clusters), "state", state.dir)
 	err = e.Run(ctx)
 	log.Info("stopped, nothing is in flight")
@@ -159,12 +164,9 @@ type stateFolder struct {
 // openState creates the folder where it is missing and locks it: two controllers on one state would
 // undo each other's decisions.
 func openState(dir, configuration string) (stateFolder, error) {
-	if dir == "" {
-		base, err := userStateDir()
-		if err != nil {
-			return stateFolder{}, fmt.Errorf("%w: give one with --state", err)
-		}
-		dir = filepath.Join(base, "armada-sync", configuration)
+	dir, err := stateDir(dir, configuration)
+	if err != nil {
+		return stateFolder{}, err
 	}
 	store, err := engine.NewFolderStore(dir)
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 // finds them standing.
 func (e *Engine) record(ctx context.Context, p *plan.Plan, snap plan.Snapshot) error {
 	next := State{Placements: plan.NextPlacements(p, snap), Clusters: rememberClusters(snap.Clusters)}
+	next.Orders = e.state.Orders.settled(p, snap.Now)
 	rest := !e.kept.Again.IsZero() && !snap.Now.Before(e.kept.Again)
 	if !rest && reflect.DeepEqual(next, e.state) {
 		return nil

@@ -57,7 +57,12 @@ type Engine struct {
 	inbox locked[inbox]
 	ready locked[bool]
 
-	// The rest belongs to the goroutine of the loop.
+	// stopped is closed when Run ends.
+	stopped chan struct{}
+
+	// The rest belongs to the goroutine of the loop. Of the configuration, configured is what was given
+	// and current what the orders make of it.
+	configured Configuration
 	current    Configuration
 	pollers    []*poller
 	sites      []*site
@@ -73,7 +78,7 @@ type Engine struct {
 func New(o Options) *Engine {
 	e := &Engine{
 		options: o, log: o.Log, metrics: NewMetrics(o.Registry),
-		hubID: o.Config.HubID, wake: make(chan struct{}, 1), problems: newProblemLog(o.Log),
+		hubID: o.Config.HubID, wake: make(chan struct{}, 1), stopped: make(chan struct{}), problems: newProblemLog(o.Log),
 		planner: plan.NewPlanner(plan.Options{SecretDigest: apply.SecretDigester(o.SecretKey)}),
 	}
 	if e.hubID == "" {
@@ -110,11 +115,13 @@ const (
 // Run runs until ctx ends: then nothing new is begun, what is in flight is finished, and the state
 // is kept. Its error is one of the store's; everything else that goes wrong is a problem in the log.
 func (e *Engine) Run(ctx context.Context) error {
+	defer close(e.stopped)
 	state, err := e.options.Store.Load(ctx)
 	if err != nil {
 		return fmt.Errorf("load state: %w", err)
 	}
 	e.state = state
+	e.begin()
 	e.restoreHealth()
 
 	e.crew = &crew{ctx: ctx}
@@ -155,8 +162,8 @@ func (e *Engine) loop(ctx context.Context) {
 // turn is one turn of the loop. It returns when the next one is due without any event; zero: never.
 func (e *Engine) turn(ctx context.Context) time.Time {
 	now := time.Now()
-	// 0. Take up what came in: another configuration.
-	e.takeUp() //nolint:contextcheck // what the crew runs lives as long as Run, whichever turn starts it
+	// 0. Take up what came in: another configuration, orders.
+	e.takeUp(ctx) //nolint:contextcheck // what the crew runs lives as long as Run, whichever turn starts it
 	if !e.observed() {
 		return now.Add(startInterval)
 	}

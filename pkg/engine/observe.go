@@ -44,7 +44,7 @@ func (e *Engine) trees() plan.Trees {
 // snapshot takes everything that a plan may know, once.
 func (e *Engine) snapshot(ctx context.Context, now time.Time) plan.Snapshot {
 	snap := plan.Snapshot{
-		Now: now, TakenAt: now, Placements: e.state.Placements, Config: e.current.Config,
+		Now: now, TakenAt: now, Placements: e.state.Orders.asked(e.state.Placements), Config: e.current.Config,
 		Members: make(map[string]plan.Member, len(e.sites)), Facts: map[string]v1alpha1.ClusterFactsSpec{},
 	}
 	e.judge(now)

@@ -17,6 +17,8 @@ import (
 type inbox struct {
 	// configuration is the latest that was not taken up yet.
 	configuration *Configuration
+	// changes of orders, the oldest first.
+	changes []orderChange
 }
 
 // Reconfigure replaces the configuration of an engine, running or not; of several the last one counts. A
@@ -31,18 +33,19 @@ func (e *Engine) Reconfigure(c Configuration) {
 }
 
 // takeUp does what came in since the last turn.
-func (e *Engine) takeUp() {
+func (e *Engine) takeUp(ctx context.Context) {
 	var in inbox
 	e.inbox.update(func(box *inbox) bool { in, *box = *box, inbox{}; return true })
 	if in.configuration != nil {
 		e.configure(*in.configuration)
 	}
+	e.obey(ctx, in.changes)
 }
 
-// configure makes the pollers and sites those of a configuration.
-func (e *Engine) configure(next Configuration) {
-	before := e.current
-	e.current = next
+// configure makes the pollers and sites those of a configuration and of the orders over it.
+func (e *Engine) configure(given Configuration) {
+	before, next := e.current, e.state.Orders.over(given)
+	e.configured, e.current = given, next
 	e.configureSources(next)
 	e.configureClusters(before, next)
 }

@@ -15,6 +15,7 @@ func Survey(ctx context.Context, o Options, state State) plan.Snapshot {
 	o.Sources = nil
 	e := New(o) //nolint:contextcheck // New starts nothing
 	e.state = state
+	e.begin()
 	e.restoreHealth()
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer func() {
@@ -85,4 +86,10 @@ func (s *site) toldAll(ctx context.Context) bool {
 func (s *site) toldInventory() bool {
 	member := s.state.get().member
 	return member != nil && member.Inventory().Known
+}
+
+// ReadState reads what a standalone controller keeps in a folder, and touches nothing there. A folder that
+// is not there is an empty state.
+func ReadState(ctx context.Context, dir string) (State, error) {
+	return (&FolderStore{dir: dir}).Load(ctx)
 }

@@ -32,6 +32,7 @@ const (
 	KindSnapshot                 = "Snapshot"
 	KindInventory                = "Inventory"
 	KindClusterFacts             = "ClusterFacts"
+	KindOrders                   = "Orders"
 )
 
 // Labels, annotations and taints that armada-sync reads or writes on the objects of members.

@@ -29,6 +29,7 @@ func kinds() []kind {
 		{KindSnapshot, "", false, FindingInvalidConfiguration, func() any { return &Snapshot{} }},
 		{KindInventory, "", false, FindingInvalidConfiguration, func() any { return &Inventory{} }},
 		{KindClusterFacts, "", false, FindingInvalidConfiguration, func() any { return &ClusterFacts{} }},
+		{KindOrders, "", false, FindingInvalidConfiguration, func() any { return &Orders{} }},
 	}
 }
 

@@ -24,7 +24,7 @@ func (d Document) DefaultNamespace(namespace string) {
 }
 
 // Typed reads a document of ours strictly and validates it: it returns a *PropagationPolicy,
-// *OverridePolicy, *Cluster, *GitSource, *Config, *Placement, *Snapshot, *Inventory or *ClusterFacts,
+// *OverridePolicy, *Cluster, *GitSource, *Config, *Placement, *Snapshot, *Inventory, *ClusterFacts or *Orders,
 // and everything that is wrong or worth knowing, in the order of the file. With a blocker among the
 // problems the value is nil. Documents in Karmada's groups give the same values as the same documents
 // in ours; older spellings are read as the present ones. A Config and a GitSource come with their

@@ -44,6 +44,9 @@ func (t *typing) validate(value any, k kind) {
 		t.inventory(&v.Spec)
 	case *ClusterFacts:
 		t.required("spec.cluster", v.Spec.Cluster)
+	case *Orders:
+		t.metadata(v.ObjectMeta, false)
+		t.orders(&v.Spec)
 	}
 }
 
