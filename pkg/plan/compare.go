@@ -39,6 +39,8 @@ type pair struct {
 	health   v1alpha1.Health
 	handOver []string
 	cause    removalCause
+	// drifted tells that someone else changed the live object.
+	drifted bool
 }
 
 // compareTargets compares what each cluster should hold with what it holds.
@@ -69,6 +71,7 @@ func (c *computation) compare(it *item, t *target) ObjectChange {
 	}
 	ch.pair.handOver = c.letGo(it, held)
 	why, drifted := c.difference(it, t, held)
+	ch.pair.drifted = drifted
 	switch {
 	case len(ch.pair.handOver) > 0:
 		ch.Action, ch.Reason = v1alpha1.ActionConfigure, "lets go of "+strings.Join(ch.pair.handOver, ", ")

@@ -19,6 +19,8 @@ type configured struct {
 	ref     v1alpha1.ObjectReference
 	fields  []ReportField
 	reason  string
+	// pods is how many are replaced.
+	pods int64
 }
 
 // diffKey identifies a pair of versions of one object.
@@ -50,6 +52,9 @@ func (v *preview) configure(cluster string, before, ch *ObjectChange) configured
 		}
 		diff = v.diff(base.Object, head.Object)
 		v.diffs[key] = diff
+		if render.IsSecret(head.Object) {
+			v.secretValues += len(diff)
+		}
 	}
 	for _, d := range diff {
 		origin := head.OriginOf(d.pointer)
@@ -58,7 +63,7 @@ func (v *preview) configure(cluster string, before, ch *ObjectChange) configured
 	if len(c.fields) == 0 {
 		c.reason = ch.Reason
 	}
-	v.noteRestart(cluster, ch, diff, c.fields)
+	c.pods = v.noteRestart(cluster, ch, diff, c.fields)
 	return c
 }
 
@@ -129,13 +134,14 @@ type listed struct {
 	clusters []string
 	digests  map[string]bool
 	replicas []*int64
+	storage  string
 }
 
 func (v *preview) list(cluster string, ch *ObjectChange) {
 	key := listedKey{ch.Action, ch.ObjectReference, ch.Gate}
 	l := v.listed[key]
 	if l == nil {
-		l = &listed{digests: map[string]bool{}}
+		l = &listed{digests: map[string]bool{}, storage: v.storage(cluster, ch)}
 		v.listed[key] = l
 	}
 	digest := ""
@@ -209,6 +215,7 @@ func (v *preview) configureGroups() []ReportGroup {
 			order = append(order, key)
 		}
 		g.Clusters = append(g.Clusters, c.cluster)
+		g.PodsRestarted += c.pods
 	}
 	shapes := map[string][]*ReportGroup{}
 	var shapeOrder []string
@@ -254,8 +261,10 @@ func mergeShape(groups []*ReportGroup) ReportGroup {
 	}
 	merged := *groups[0]
 	merged.Kind, merged.Clusters, merged.Fields = GroupSameShape, nil, make([]ReportField, len(groups[0].Fields))
+	merged.PodsRestarted = 0
 	for _, g := range groups {
 		merged.Clusters = append(merged.Clusters, g.Clusters...)
+		merged.PodsRestarted += g.PodsRestarted
 	}
 	slices.Sort(merged.Clusters)
 	for i, first := range groups[0].Fields {
@@ -307,7 +316,7 @@ func (v *preview) listGroups() []ReportGroup {
 		if len(l.digests) > 1 {
 			g.Kind = GroupSameShape
 		}
-		g.Objects = append(g.Objects, ReportObject{ObjectReference: key.ref, Replicas: sameReplicas(l.replicas), Gate: key.gate})
+		g.Objects = append(g.Objects, ReportObject{ObjectReference: key.ref, Replicas: sameReplicas(l.replicas), Gate: key.gate, Storage: l.storage})
 	}
 	all := make([]ReportGroup, 0, len(order))
 	for _, at := range order {
@@ -333,18 +342,18 @@ type restart struct {
 	source   string
 }
 
-// noteRestart notes that a change replaces the pods of a workload.
-func (v *preview) noteRestart(cluster string, ch *ObjectChange, diff []fieldChange, fields []ReportField) {
+// noteRestart notes that a change replaces the pods of a workload, and returns how many.
+func (v *preview) noteRestart(cluster string, ch *ObjectChange, diff []fieldChange, fields []ReportField) int64 {
 	switch (groupKind{ch.Group(), ch.Kind}) {
 	case groupKind{"apps", "Deployment"}, groupKind{"apps", "StatefulSet"}, groupKind{"apps", "DaemonSet"}:
 	default:
-		return
+		return 0
 	}
 	i := slices.IndexFunc(diff, func(f fieldChange) bool {
 		return f.pointer == "/spec/template" || strings.HasPrefix(f.pointer, "/spec/template/")
 	})
 	if i < 0 {
-		return
+		return 0
 	}
 	r := v.restarts[ch.ObjectReference]
 	if r == nil {
@@ -352,7 +361,9 @@ func (v *preview) noteRestart(cluster string, ch *ObjectChange, diff []fieldChan
 		v.restarts[ch.ObjectReference] = r
 	}
 	r.clusters = append(r.clusters, cluster)
-	r.pods += v.podsOn(cluster, ch)
+	pods := v.podsOn(cluster, ch)
+	r.pods += pods
+	return pods
 }
 
 // podsOn returns how many pods a workload has on a cluster; for a DaemonSet the number of nodes.

@@ -34,6 +34,10 @@ func Preview(base, head *Plan, o PreviewOptions) Report {
 	// 4. What a reader must know: what the head adds to the base, and what only the two sides show.
 	v.findChangeRisks()
 	v.splitFindings()
+	// 5. What was looked at, and how much of everything there is.
+	v.report.Checks = v.checks()
+	v.report.Drift = v.drift()
+	v.report.Clusters = v.clusters()
 	v.count()
 	return v.report
 }
@@ -52,6 +56,8 @@ type preview struct {
 	maskers       map[v1alpha1.ObjectKey]*masker
 	changed       map[string]bool
 	restarts      map[v1alpha1.ObjectReference]*restart
+	// secretValues counts the changed values of Secrets.
+	secretValues int
 }
 
 // nameRevisions fills in what the sides are called where the caller does not say.
@@ -290,7 +296,11 @@ type heldKey struct {
 func (v *preview) heldObjects() []ReportHeld {
 	all := make([]ReportHeld, 0, len(v.held))
 	for key, clusters := range v.held {
-		all = append(all, ReportHeld{ObjectReference: key.ref, Gate: key.gate, Reason: key.reason, Clusters: clusters})
+		held := ReportHeld{ObjectReference: key.ref, Gate: key.gate, Reason: key.reason, Clusters: clusters}
+		if ch := v.head.change(clusters[0], key.ref.Key()); ch != nil {
+			held.Source, held.Storage = ch.Source, v.storage(clusters[0], ch)
+		}
+		all = append(all, held)
 	}
 	slices.SortFunc(all, func(a, b ReportHeld) int {
 		return cmp.Or(a.Compare(b.ObjectReference), strings.Compare(string(a.Gate), string(b.Gate)), strings.Compare(a.Reason, b.Reason))
@@ -325,6 +335,7 @@ func (v *preview) count() {
 	for _, r := range v.restarts {
 		s.PodsRestarted += r.pods
 	}
+	s.Workloads, s.Policies, s.SecretValues = v.countWorkloads(), v.countPolicies(), v.secretValues
 }
 
 // splitFindings tells what the change brings from what is true anyway.

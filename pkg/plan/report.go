@@ -16,6 +16,8 @@ type Report struct {
 	Head       ReportRevision `json:"head"`
 	Snapshot   ReportSnapshot `json:"snapshot"`
 	Summary    ReportSummary  `json:"summary"`
+	// Clusters are those of the fleet, by name.
+	Clusters []ReportCluster `json:"clusters"`
 	// Placements are those that change, by workload.
 	Placements []ReportPlacement `json:"placements"`
 	// Groups are the changes of objects, each once with the clusters that it concerns.
@@ -26,6 +28,46 @@ type Report struct {
 	Findings []v1alpha1.Finding `json:"findings"`
 	// Standing are the findings that are true with or without the change.
 	Standing []v1alpha1.Finding `json:"standing"`
+	// Checks are what was looked at, in a fixed order, and where what it needs is not known.
+	Checks []ReportCheck `json:"checks"`
+	// Drift are the objects that someone else changed on the members: true anyway, and no part of the
+	// change.
+	Drift []ReportDrift `json:"drift"`
+}
+
+// ReportCluster is what a reader wants to know of a cluster.
+type ReportCluster struct {
+	Name     string `json:"name"`
+	Provider string `json:"provider,omitempty"`
+	Region   string `json:"region,omitempty"`
+	// Version of Kubernetes; empty where the fleet file does not say.
+	Version string `json:"version,omitempty"`
+	// Changed tells that the change writes to it.
+	Changed bool `json:"changed"`
+}
+
+// ReportCheck is one thing that was looked at on the clusters that the change concerns.
+type ReportCheck struct {
+	ID string `json:"id"`
+	// About says in a few words what was looked at.
+	About string `json:"about"`
+	// Findings are the ids that speak of it.
+	Findings []string `json:"findings"`
+	// Checked is on how many clusters it was looked at, and NotChecked names those of which the fleet
+	// file does not say what is needed.
+	Checked    int      `json:"checked"`
+	NotChecked []string `json:"notChecked"`
+	// Failed are the clusters of the findings that the change brings; Severity is the worst of these,
+	// empty where there is none.
+	Failed   []string          `json:"failed"`
+	Severity v1alpha1.Severity `json:"severity"`
+}
+
+// ReportDrift is an object that someone else changed.
+type ReportDrift struct {
+	v1alpha1.ObjectReference
+	Reason   string   `json:"reason"`
+	Clusters []string `json:"clusters"`
 }
 
 // ReportRevision names one side.
@@ -51,6 +93,12 @@ type ReportSummary struct {
 	Replicas ReplicaCounts `json:"replicas"`
 	// PodsRestarted is how many pods are replaced since their template changes.
 	PodsRestarted int64 `json:"podsRestarted"`
+	// Workloads are the objects with replicas that change or move; Policies the propagation and override
+	// policies that are new, gone or different.
+	Workloads int `json:"workloads"`
+	Policies  int `json:"policies"`
+	// SecretValues is how many values of Secrets change; none of them is in the report.
+	SecretValues int `json:"secretValues"`
 }
 
 // ClusterCounts counts clusters.
@@ -149,6 +197,8 @@ type ReportGroup struct {
 	Fields []ReportField `json:"fields"`
 	// Reason says why where no field of the manifest changes.
 	Reason string `json:"reason,omitempty"`
+	// PodsRestarted is how many pods of the group are replaced.
+	PodsRestarted int64 `json:"podsRestarted,omitempty"`
 }
 
 // ReportObject is one object of a group.
@@ -158,6 +208,8 @@ type ReportObject struct {
 	Replicas *int64 `json:"replicas"`
 	// Gate is what a removal waits for.
 	Gate v1alpha1.Gate `json:"gate"`
+	// Storage is what a PersistentVolumeClaim asks for, as in its manifest.
+	Storage string `json:"storage,omitempty"`
 }
 
 // ReportField is one field that changes.
@@ -186,6 +238,9 @@ type ReportHeld struct {
 	Gate     v1alpha1.Gate `json:"gate"`
 	Reason   string        `json:"reason"`
 	Clusters []string      `json:"clusters"`
+	// Source is the name of the GitSource, and Storage as in ReportObject.
+	Source  string `json:"source,omitempty"`
+	Storage string `json:"storage,omitempty"`
 }
 
 // PreviewOptions say how a report names things.
