@@ -23,6 +23,7 @@ type reach struct {
 	// endpoint is the address with its authority, all in one document.
 	endpoint clientcmdapi.Cluster
 	context  string
+	config   *rest.Config
 }
 
 // reachContext connects to a context of the user's kubeconfig; an empty name is the current one.
@@ -51,11 +52,12 @@ func reachContext(kubeconfigFile, name string) (reach, error) {
 	if err != nil {
 		return reach{}, fmt.Errorf("context %q of the kubeconfig: %w", name, err)
 	}
-	cluster, err := register.Connect(rest.AddUserAgent(cfg, "armada-sync/"+version))
+	rest.AddUserAgent(cfg, "armada-sync/"+version)
+	cluster, err := register.Connect(cfg)
 	if err != nil {
 		return reach{}, fmt.Errorf("context %q of the kubeconfig: %w", name, err)
 	}
-	return reach{Cluster: cluster, endpoint: endpoint, context: name}, nil
+	return reach{Cluster: cluster, endpoint: endpoint, context: name, config: cfg}, nil
 }
 
 // endpointOf returns a context's cluster with the content of the files that it names.

@@ -26,6 +26,8 @@ type inputs struct {
 	path  string
 	fleet string
 	now   string
+	// hub is where --fleet hub looks.
+	hub hubSurvey
 	// assume is registered by the commands that ask what if.
 	assume assumeFlags
 
@@ -40,7 +42,8 @@ func (in *inputs) register(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringArrayVar(&in.repos, "repo", []string{"."}, "folder, Git work tree, bare repository or URL to read; NAME=DIR names the source, and may be given several times")
 	f.StringVar(&in.path, "path", "", "folder inside the repository that is read (default: all of it)")
-	f.StringVar(&in.fleet, "fleet", "", "fleet file: the clusters and, optionally, what they hold (required)")
+	f.StringVar(&in.fleet, "fleet", "", "fleet file: the clusters and, optionally, what they hold; - for stdin, or hub for the fleet of a hub as it is now (required)")
+	in.hub.register(cmd)
 	f.StringVar(&in.now, "now", "", "time that tolerations count from, RFC 3339 (default: the fleet file's takenAt, else the epoch)")
 	must(cmd.MarkFlagRequired("fleet"))
 	must(cmd.MarkFlagFilename("fleet", "yaml", "yml", "json"))
@@ -71,6 +74,7 @@ func (in *inputs) open(snap plan.Snapshot) ([]repository, error) {
 		if !named {
 			name = soleSource(snap)
 		}
+		name = knownSource(snap, name)
 		for _, r := range repos {
 			if r.name == name {
 				return nil, fmt.Errorf("two repositories are named %q: name them with --repo NAME=DIR", name)
@@ -122,6 +126,14 @@ func isSourceID(name string) bool {
 
 // soleSource is the source that an unnamed repository stands for.
 func soleSource(snap plan.Snapshot) string {
+	if ids := sourcesOf(snap); len(ids) == 1 {
+		return ids[0]
+	}
+	return unnamedSource
+}
+
+// sourcesOf are the ids of the sources that a snapshot speaks of, sorted.
+func sourcesOf(snap plan.Snapshot) []string {
 	names := map[string]bool{}
 	for name := range snap.AppliedRevisions {
 		names[name] = true
@@ -133,10 +145,7 @@ func soleSource(snap plan.Snapshot) string {
 			}
 		}
 	}
-	if sorted := slices.Sorted(maps.Keys(names)); len(sorted) == 1 {
-		return sorted[0]
-	}
-	return unnamedSource
+	return slices.Sorted(maps.Keys(names))
 }
 
 // readTree reads one repository: at a revision, or where the revision is zero as it stands.
@@ -188,16 +197,18 @@ func (r repository) resolve(ctx context.Context, ref string) (source.Revision, e
 	return rev, nil
 }
 
-// readFleet reads the fleet file; stdin for "-". Remarks about it go to stderr.
-func (in *inputs) readFleet(stdin io.Reader, stderr io.Writer) (plan.Snapshot, error) {
-	if in.fleet == "hub" {
-		return plan.Snapshot{}, fmt.Errorf("--fleet hub needs a controller in a hub cluster, which this release does not have yet: give a fleet file")
-	}
+// readFleet reads the fleet file; stdin for "-", and a hub for "hub". Remarks about it go to stderr.
+func (in *inputs) readFleet(ctx context.Context, stdin io.Reader, stderr io.Writer) (plan.Snapshot, error) {
 	var data []byte
 	var err error
-	if in.fleet == "-" {
+	switch in.fleet {
+	case "hub":
+		if data, err = in.hub.fleetFile(ctx, stderr); err != nil {
+			return plan.Snapshot{}, err
+		}
+	case "-":
 		data, err = io.ReadAll(stdin)
-	} else {
+	default:
 		data, err = os.ReadFile(in.fleet)
 	}
 	if err != nil {

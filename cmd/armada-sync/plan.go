@@ -102,7 +102,7 @@ func (in *inputs) compute(ctx context.Context, stdin io.Reader, stderr io.Writer
 
 // read reads the fleet and, at the ref, every repository.
 func (in *inputs) read(ctx context.Context, stdin io.Reader, stderr io.Writer) (plan.Trees, plan.Snapshot, error) {
-	snap, err := in.readFleet(stdin, stderr)
+	snap, err := in.readFleet(ctx, stdin, stderr)
 	if err != nil {
 		return nil, snap, err
 	}

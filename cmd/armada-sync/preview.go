@@ -88,7 +88,7 @@ func runPreview(ctx context.Context, s streams, stdin io.Reader, flags *previewF
 // report computes both plans and compares them. broken tells that a unit of the head failed, where "no
 // changes" would be a lie.
 func (f *previewFlags) report(ctx context.Context, stdin io.Reader, stderr io.Writer) (plan.Report, bool, error) {
-	snap, err := f.readFleet(stdin, stderr)
+	snap, err := f.readFleet(ctx, stdin, stderr)
 	if err != nil {
 		return plan.Report{}, false, err
 	}

@@ -56,6 +56,8 @@ type Engine struct {
 	wake  chan struct{}
 	inbox locked[inbox]
 	ready locked[bool]
+	// latest is the last turn of the loop; nil before the first.
+	latest locked[*Cycle]
 
 	// stopped is closed when Run ends.
 	stopped chan struct{}
@@ -101,6 +103,15 @@ func (e *Engine) nudge() {
 
 // Ready tells that a first plan was computed, so that what the controller says can be relied upon.
 func (e *Engine) Ready() bool { return e.ready.get() }
+
+// Latest returns the last turn of the loop, false before the first. What it holds is not to be changed.
+func (e *Engine) Latest() (Cycle, bool) {
+	c := e.latest.get()
+	if c == nil {
+		return Cycle{}, false
+	}
+	return *c, true
+}
 
 // settleDelay lets changes that come together be planned together.
 const settleDelay = 20 * time.Millisecond
@@ -184,10 +195,12 @@ func (e *Engine) turn(ctx context.Context) time.Time {
 	problems := e.report(ctx, p, snap)
 	e.ready.update(func(r *bool) bool { *r = true; return true })
 	next := e.nextTimer(p, snap)
-	e.options.Observe(Cycle{
+	cycle := Cycle{
 		Plan: p, Snapshot: snap, Settled: idle && next.IsZero() && !e.unwell(snap),
 		Sources: e.sourceStatuses(p, snap), Problems: problems,
-	})
+	}
+	e.latest.update(func(c **Cycle) bool { *c = &cycle; return true })
+	e.options.Observe(cycle)
 	return next
 }
 

@@ -213,9 +213,9 @@ func comparePlacements(a, b v1alpha1.Placement) int {
 }
 
 // WriteFleet writes a snapshot as a fleet file, from which ReadFleet gives the same snapshot: the same
-// bytes for the same snapshot, in a fixed order. Left out is what has no place in a fleet file: how
-// clusters are reached stays, but versions, identities and owned fields of held objects go, and so do
-// the digests of Secrets.
+// bytes for the same snapshot, in a fixed order. Left out is what has no place in a fleet file: versions,
+// identities and owned fields of held objects, and the digests of Secrets. How clusters are reached stays;
+// see Committable.
 func WriteFleet(s Snapshot) ([]byte, error) {
 	w := &fleetWriter{}
 	header := v1alpha1.Snapshot{FormatVersion: v1alpha1.FormatVersion, Revisions: s.AppliedRevisions}
