@@ -30,6 +30,11 @@ func forHub(d v1alpha1.Document, typed any) []v1alpha1.Problem {
 	case *v1alpha1.Cluster:
 		report("spec.secretRef", o.Spec.SecretRef != nil,
 			"the field has no effect in a configuration file, where there are no Secrets: name a file in kubeconfigFile")
+		report("spec.clusterProfileRef", o.Spec.ClusterProfileRef != nil,
+			"the field has no effect in a configuration file, where there are no ClusterProfiles: name a file in kubeconfigFile")
+	case *v1alpha1.Config:
+		report("spec.discovery", o.Spec.Discovery != (v1alpha1.DiscoveryConfig{}),
+			"the field has no effect in a configuration file: clusters are discovered in a hub")
 	}
 	return out
 }

@@ -57,6 +57,9 @@ type ClusterSpec struct {
 	KubeconfigContext string `json:"kubeconfigContext,omitempty"`
 	// SecretRef is how a controller in a hub reaches the cluster: a Secret with a kubeconfig.
 	SecretRef *SecretReference `json:"secretRef,omitempty"`
+	// ClusterProfileRef is how it reaches the cluster without a Secret: by the credential plug-in that
+	// discovery.clusterProfiles of the Config allows for a ClusterProfile.
+	ClusterProfileRef *ClusterProfileReference `json:"clusterProfileRef,omitempty"`
 
 	// The following are Karmada's; they are read so that its Cluster objects decode, and reported
 	// as ignored where they ask for something.

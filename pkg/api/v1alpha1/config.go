@@ -44,6 +44,8 @@ type ConfigSpec struct {
 	Metrics  ServerConfig   `json:"metrics,omitempty"`
 	// Webhook is off while its address is empty.
 	Webhook ServerConfig `json:"webhook,omitempty"`
+	// Discovery says where clusters are looked for that join by themselves. Default: nowhere.
+	Discovery DiscoveryConfig `json:"discovery,omitempty"`
 	// HubID tells this hub's ApplySets from another's on the same member. Default: derived from
 	// the name of the configuration and kept in the state.
 	// +kubebuilder:validation:MaxLength=63

@@ -62,6 +62,7 @@ func (t *typing) config(s *ConfigSpec) {
 	t.withoutEffect("spec.webhook.bindAddress", s.Webhook.BindAddress != "", "sources are polled")
 	t.bindAddress("spec.metrics.bindAddress", s.Metrics.BindAddress)
 	t.bindAddress("spec.webhook.bindAddress", s.Webhook.BindAddress)
+	t.discovery("spec.discovery", &s.Discovery)
 	if s.HubID != "" {
 		t.named("spec.hubID", s.HubID, validation.IsDNS1123Label)
 	}

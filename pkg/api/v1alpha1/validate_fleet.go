@@ -23,6 +23,13 @@ func (t *typing) cluster(c *Cluster) {
 			t.problem("spec.kubeconfigFile", "the field cannot stand beside secretRef")
 		}
 	}
+	if r := c.Spec.ClusterProfileRef; r != nil {
+		t.required("spec.clusterProfileRef.namespace", r.Namespace)
+		t.required("spec.clusterProfileRef.name", r.Name)
+		if c.Spec.SecretRef != nil || c.Spec.KubeconfigFile != "" {
+			t.problem("spec.clusterProfileRef", "the field cannot stand beside secretRef or kubeconfigFile")
+		}
+	}
 	if c.Spec.KubeconfigContext != "" && c.Spec.KubeconfigFile == "" && c.Spec.SecretRef == nil {
 		t.ignored("spec.kubeconfigContext", "the field has no effect without kubeconfigFile or secretRef")
 	}
