@@ -197,7 +197,7 @@ type reasonKey struct {
 	part         int64
 	total        wide
 	placed, kept bool
-	full         bool
+	full, stays  bool
 	pinnedBy     string
 	until        time.Time
 }
@@ -210,7 +210,7 @@ type knownReasons struct {
 }
 
 func (a *attempt) reasonsOnce(c *candidate, known *knownReasons) []string {
-	k := reasonKey{c.tier, c.part, c.total, c.placed, c.share == c.own, c.full, c.pinnedBy, c.until}
+	k := reasonKey{c.tier, c.part, c.total, c.placed, c.share == c.own, c.full, c.stays, c.pinnedBy, c.until}
 	if k == known.key && known.last != nil {
 		return known.last
 	}
@@ -244,9 +244,12 @@ func (a *attempt) reasons(c *candidate) []string {
 	case q.Previous != nil:
 		reasons = append(reasons, "joins")
 	}
-	if c.full && q.division.byCapacity() {
+	switch {
+	case c.stays:
+		reasons = append(reasons, "has to leave, and stays for now: "+q.Stay)
+	case c.full && q.division.byCapacity():
 		reasons = append(reasons, "takes no new replicas: its NoSchedule taint is not tolerated")
-	} else if c.full {
+	case c.full:
 		reasons = append(reasons, "its NoSchedule taint is not tolerated and does not remove what is there")
 	}
 	if c.pinnedBy != "" {

@@ -43,6 +43,8 @@ type candidate struct {
 	full bool
 	// pinnedBy is the taint that a pinned workload stays in spite of.
 	pinnedBy string
+	// stays tells that the workload would have to leave and must not for now.
+	stays bool
 	// until is when the passing of time alone rejects the cluster; zero: never.
 	until time.Time
 
@@ -265,6 +267,9 @@ func (a *attempt) measure() {
 // look reads what a cluster has room for.
 func (a *attempt) look(c *candidate) {
 	c.capacity, c.more, c.known = a.ledger.capacity(c.index, &a.query.demand, c.own)
+	if missing := a.query.Unschedulable[c.Name]; missing > 0 && c.known {
+		c.capacity, c.more = min(c.capacity, max(0, c.own-missing)), 0
+	}
 	if a.supposed.admits(c) && a.supposed.room >= 0 {
 		c.capacity, c.more, c.known = a.supposed.room, subAmounts(a.supposed.room, c.own), true
 	}

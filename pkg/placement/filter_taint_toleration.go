@@ -55,7 +55,8 @@ func (f *Fleet) withImplied(own []corev1.Toleration) []corev1.Toleration {
 // taintToleration rejects clusters with a taint NoSchedule or NoExecute that the policy does not
 // tolerate, or no longer tolerates. Where the workload is already, NoSchedule lets it keep its share
 // and, where replicas are divided by capacity, take no more; a pinned workload stays where it is
-// whatever is executed there.
+// whatever is executed there, and one that
+// must not be moved for now is treated as with NoSchedule.
 func taintToleration(a *attempt) check {
 	return func(c *candidate) string {
 		for i := range c.taints {
@@ -69,6 +70,8 @@ func taintToleration(a *attempt) check {
 				c.full = true
 			case t.Effect == corev1.TaintEffectNoExecute && c.placed && a.query.Pinned:
 				c.pinnedBy = taintName(t)
+			case t.Effect == corev1.TaintEffectNoExecute && c.placed && a.query.Stay != "":
+				c.full, c.stays = true, true
 			case !until.IsZero():
 				return fmt.Sprintf("taint %s was tolerated until %s", taintName(t), until.UTC().Format(time.RFC3339))
 			default:

@@ -1,6 +1,7 @@
 package placement
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -16,13 +17,17 @@ type Options struct {
 	// ImplicitTolerationSeconds is how long a cluster may be not ready or unreachable before a
 	// workload leaves whose policy says nothing about it. Nil: 300.
 	ImplicitTolerationSeconds *int64
+	// FailbackAfter is how long an earlier affinity group must have been able to hold a workload whose
+	// policy says failback: Auto and not for how long. 0: 10 minutes.
+	FailbackAfter time.Duration
 }
 
 // Fleet is the clusters as decisions see them, with what is asked of them often worked out once. It
 // is never changed after NewFleet and may be shared.
 type Fleet struct {
-	now     time.Time
-	implied int64
+	now      time.Time
+	implied  int64
+	failback time.Duration
 	// clusters by name.
 	clusters []cluster
 	byName   map[string]int
@@ -60,7 +65,7 @@ func (s clusterSet) has(i int) bool { return s != nil && s[i/64]&(1<<(i%64)) != 
 // their names; of several with one name the first counts. The fleet keeps pointers to the clusters,
 // which must not change while it is used.
 func NewFleet(clusters []v1alpha1.Cluster, now time.Time, options Options) *Fleet {
-	f := &Fleet{now: now, implied: 300, byName: map[string]int{}, resources: map[corev1.ResourceName]int{}, served: map[kind]clusterSet{}}
+	f := &Fleet{now: now, implied: 300, failback: cmp.Or(options.FailbackAfter, defaultFailbackAfter), byName: map[string]int{}, resources: map[corev1.ResourceName]int{}, served: map[kind]clusterSet{}}
 	if options.ImplicitTolerationSeconds != nil {
 		f.implied = *options.ImplicitTolerationSeconds
 	}

@@ -57,7 +57,7 @@ type changedCluster struct {
 func (m *Memory) recall(s *scheduler) *recall {
 	r := &recall{now: make(map[v1alpha1.ObjectKey]*remembered, len(m.entries))}
 	old := m.fleet
-	if old == nil || old.implied != s.fleet.implied || len(old.clusters) != len(s.fleet.clusters) {
+	if old == nil || old.implied != s.fleet.implied || old.failback != s.fleet.failback || len(old.clusters) != len(s.fleet.clusters) {
 		return r
 	}
 	for i := range old.clusters {
@@ -110,7 +110,7 @@ func (s *scheduler) newQuery(r *Request) *query {
 // is shown as capacity, nothing of other workloads, and nothing of the time but through taints.
 func (q *query) steady() bool {
 	p, s := q.Previous, q.Strategy
-	if q.err != nil || p == nil || p.RebalanceAt != nil || len(p.Evicting) > 0 || s.Failback == v1alpha1.FailbackAuto || s.WorkloadAffinity != nil {
+	if q.err != nil || p == nil || p.RebalanceAt != nil || len(p.Evicting) > 0 || s.Failback == v1alpha1.FailbackAuto || s.Rebalance != nil || s.WorkloadAffinity != nil {
 		return false
 	}
 	if slices.ContainsFunc(q.scorers, func(w weightedScorer) bool { return !w.alone }) {
@@ -122,10 +122,10 @@ func (q *query) steady() bool {
 // sameRequest compares everything of two requests; the strategy by where it lies in memory first.
 func sameRequest(a, b *Request) bool {
 	if a.Strategy != b.Strategy && !reflect.DeepEqual(a.Strategy, b.Strategy) || a.Workload != b.Workload || a.PolicyPriority != b.PolicyPriority || a.ClassPriority != b.ClassPriority ||
-		a.Pinned != b.Pinned || a.Refused != b.Refused || !sameBound(a.Bound, b.Bound) || a.Indivisible != b.Indivisible || !sameNumber(a.Replicas, b.Replicas) {
+		a.Pinned != b.Pinned || a.Refused != b.Refused || !sameBound(a.Bound, b.Bound) || a.Stay != b.Stay || a.Indivisible != b.Indivisible || !sameNumber(a.Replicas, b.Replicas) {
 		return false
 	}
-	if !maps.Equal(a.Labels, b.Labels) || !maps.Equal(a.CRDOnClusters, b.CRDOnClusters) || !maps.Equal(a.Held, b.Held) {
+	if !maps.Equal(a.Labels, b.Labels) || !maps.Equal(a.CRDOnClusters, b.CRDOnClusters) || !maps.Equal(a.Held, b.Held) || !maps.Equal(a.Unschedulable, b.Unschedulable) {
 		return false
 	}
 	sameQuantity := func(x, y corev1.ResourceList) bool {
@@ -150,7 +150,7 @@ func samePrevious(a, b *Previous) bool {
 	}
 	sameTime := func(x, y *time.Time) bool { return x == y || x != nil && y != nil && x.Equal(*y) }
 	return a.AffinityGroup == b.AffinityGroup && a.Inputs == b.Inputs && slices.Equal(a.Evicting, b.Evicting) &&
-		sameTime(a.RebalanceAt, b.RebalanceAt) && sameTime(a.FailbackSince, b.FailbackSince) &&
+		sameTime(a.RebalanceAt, b.RebalanceAt) && sameTime(a.FailbackSince, b.FailbackSince) && sameTime(a.ImbalanceSince, b.ImbalanceSince) &&
 		slices.EqualFunc(a.Clusters, b.Clusters, func(x, y v1alpha1.TargetCluster) bool { return x.Name == y.Name && sameNumber(x.Replicas, y.Replicas) })
 }
 
@@ -183,6 +183,7 @@ func (s *scheduler) recalled(q *query) (Decision, bool) {
 // outcome is what the filters say of one cluster.
 type outcome struct {
 	by, reason, pinnedBy string
+	stays                bool
 	tier                 int
 	full                 bool
 	until                time.Time
@@ -202,7 +203,7 @@ func (s *scheduler) outcome(q *query, g *group, cluster int) outcome {
 			break
 		}
 	}
-	return outcome{c.rejectedBy, c.reason, c.pinnedBy, c.tier, c.full, c.until}
+	return outcome{c.rejectedBy, c.reason, c.pinnedBy, c.stays, c.tier, c.full, c.until}
 }
 
 // left is how a decision that was kept says of a cluster that it is not in it.

@@ -50,8 +50,9 @@ type query struct {
 	previous map[int]int64
 	complete bool
 	evicting map[string]bool
-	// fresh asks for a decision that does not look at the previous one.
-	fresh bool
+	// fresh asks for a decision that does not look at the previous one, other than at its affinity group
+	// where inGroup is set.
+	fresh, inGroup bool
 	// failback is when an earlier group is to be tried before the recorded one.
 	failback bool
 	// going are clusters that a decision of this Schedule has sent it to, where it is decided again.
@@ -120,17 +121,23 @@ func (q *query) readPrevious(f *Fleet) {
 			q.evicting[name] = true
 		}
 	}
+	if q.Stay != "" {
+		return
+	}
 	q.fresh = p.RebalanceAt != nil && !f.now.Before(*p.RebalanceAt)
+	if !q.fresh && f.dueRebalance(q.Strategy, p.ImbalanceSince) {
+		q.fresh, q.inGroup = true, true
+	}
 	if s := q.Strategy; s.Failback == v1alpha1.FailbackAuto && p.FailbackSince != nil {
-		q.failback = !f.now.Before(p.FailbackSince.Add(q.failbackAfter()))
+		q.failback = !f.now.Before(p.FailbackSince.Add(f.failbackAfter(s)))
 	}
 }
 
-func (q *query) failbackAfter() time.Duration {
-	if after := q.Strategy.FailbackAfter; after != nil {
+func (f *Fleet) failbackAfter(s *v1alpha1.PlacementStrategy) time.Duration {
+	if after := s.FailbackAfter; after != nil {
 		return after.Duration
 	}
-	return defaultFailbackAfter
+	return f.failback
 }
 
 // unchanged tells that the previous decision was made from the same inputs.

@@ -153,6 +153,8 @@ func (s *scheduler) decide(q *query) Decision {
 		s.explain(q, &d)
 	}
 	s.lookBack(q, &d)
+	s.lookAround(q, &d)
+	q.noteMove(&d)
 	s.recall.remember(q, &d, stood)
 	if d.Standing || d.Error != "" {
 		s.bookPrevious(q)
@@ -190,6 +192,11 @@ func (s *scheduler) answer(q *query) (d Decision, stood bool) {
 			failures = append(failures, *fail)
 		}
 	}
+	if q.fresh || q.failback {
+		// Nobody has to move: what cannot be had anew stays as it was decided before.
+		q.fresh, q.inGroup, q.failback = false, false, false
+		return s.answer(q)
+	}
 	if a, ok := s.unmoved(q); ok {
 		return a.stand(), false
 	}
@@ -215,17 +222,17 @@ func (s *scheduler) lookBack(q *query, d *Decision) {
 		if p := q.Previous; p != nil && p.FailbackSince != nil {
 			since = *p.FailbackSince
 		}
-		d.RecheckAt = earlier(d.RecheckAt, since.Add(q.failbackAfter()))
+		d.RecheckAt = earlier(d.RecheckAt, since.Add(s.fleet.failbackAfter(q.Strategy)))
 		return
 	}
 }
 
 // order returns the affinity groups in the order in which they are tried: the recorded one first,
-// then the list from its start. A due failback and a rebalance ask the list alone.
+// then the list from its start. A due failback and a rebalance that was asked for ask the list alone.
 func (q *query) order() []*group {
 	var order []*group
 	recorded := ""
-	if q.Previous != nil && !q.failback && !q.fresh {
+	if q.Previous != nil && !q.failback && (!q.fresh || q.inGroup) {
 		recorded = q.Previous.AffinityGroup
 	}
 	for i := range q.groups {

@@ -182,7 +182,10 @@ func (s *scheduler) whyStanding(q *query, d *Decision) []string {
 	if !q.complete {
 		why = append(why, "a cluster of it is no longer in the fleet")
 	}
-	if q.fresh {
+	switch {
+	case q.inGroup:
+		why = append(why, "it has been out of balance since "+p.ImbalanceSince.UTC().Format(time.RFC3339))
+	case q.fresh:
 		why = append(why, "a rebalance was asked for at "+p.RebalanceAt.UTC().Format(time.RFC3339))
 	}
 	if q.failback {

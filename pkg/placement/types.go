@@ -37,6 +37,13 @@ type Request struct {
 	Refused string
 	// Held are the clusters that hold the workload now, by name.
 	Held map[string]bool
+	// Stay, where not empty, is why the workload must not be moved for now: NoExecute taints, a failback
+	// and a rebalance wait, and a cluster that it would have to leave gets no more of it. Its previous
+	// decision is opened by what else opens one.
+	Stay string
+	// Unschedulable is how many replicas of it have long found no node, by cluster: that much room is
+	// missing there for it.
+	Unschedulable map[string]int64
 }
 
 // Bound limits the clusters of a workload to those that any of some affinities selects.
@@ -58,6 +65,9 @@ type Previous struct {
 	// FailbackSince is since when an earlier affinity group has been able to hold the workload, as
 	// Decision.Failback told; nil: not known to.
 	FailbackSince *time.Time
+	// ImbalanceSince is since when a fresh decision would put more replicas elsewhere than the policy
+	// lets be, as Decision.Imbalance told; nil: not known to.
+	ImbalanceSince *time.Time
 	// Inputs is the digest that the decision was made from; equal to the request's: it stands.
 	Inputs string
 }
@@ -86,6 +96,11 @@ type Decision struct {
 	// Failback names an earlier affinity group that could hold the workload now, where the policy
 	// asks for failback: Auto; empty: none could.
 	Failback string `json:"-"`
+	// Imbalance is how many percent of the replicas a fresh decision would put elsewhere, where the
+	// policy asks for a rebalance and that many reach its threshold; else 0.
+	Imbalance int64 `json:"-"`
+	// Moved is why a decision that nothing had to open was opened: "rebalance" or "failback"; else empty.
+	Moved string `json:"-"`
 	// RecheckAt is when the passing of time alone may change the decision (a toleration ends, a
 	// rebalance or failback is due); zero: never.
 	RecheckAt time.Time `json:"-"`

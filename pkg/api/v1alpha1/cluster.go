@@ -114,6 +114,13 @@ type ClusterStatus struct {
 	// on top.
 	// +listType=atomic
 	Taints []corev1.Taint `json:"taints,omitempty"`
+	// Evictions says whether workloads may be moved away.
+	Evictions *EvictionStatus `json:"evictions,omitempty"`
+	// ReadyHistory are the latest changes of Ready, the oldest first: a cluster that was hardly ever ready
+	// does not count when it is judged whose fault a loss of many is.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	ReadyHistory []ReadyTransition `json:"readyHistory,omitempty"`
 	// Summary says the same in words for lists of clusters.
 	Summary         *ClusterSummary  `json:"summary,omitempty"`
 	NodeSummary     *NodeSummary     `json:"nodeSummary,omitempty"`

@@ -79,6 +79,22 @@ type PlacementStatus struct {
 	Debts []ClusterTime `json:"debts,omitempty"`
 	// FailbackSince is since when an earlier affinity group has been able to hold the workload.
 	FailbackSince *metav1.Time `json:"failbackSince,omitempty"`
+	// ImbalanceSince is since when a fresh decision would put more replicas elsewhere than the policy's
+	// rebalance lets be.
+	ImbalanceSince *metav1.Time `json:"imbalanceSince,omitempty"`
+	// Evictions are when the workload was last moved away from a cluster: by a taint, by its own health,
+	// a failback or a rebalance, or, for a removal after any other decision, when its old copy went.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=50
+	Evictions []ClusterTime `json:"evictions,omitempty"`
+	// Preserved are values of old copies that new ones carry as labels.
+	// +listType=atomic
+	Preserved []PreservedState `json:"preserved,omitempty"`
+	// Waiting says, for people, what is to happen on clusters that has not happened yet, and why: what
+	// stays for now, timers that run, removals that wait.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=10
+	Waiting []ClusterMessage `json:"waiting,omitempty"`
 	// Worst are the up to ten clusters that are worst off, with the reason.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=10
@@ -153,6 +169,10 @@ type InventoryObject struct {
 	Drift []string `json:"drift,omitempty"`
 	// Terminating tells that the object is being deleted.
 	Terminating bool `json:"terminating,omitempty"`
+	// Unschedulable is how many of its pods have found no node for long.
+	Unschedulable int64 `json:"unschedulable,omitempty"`
+	// State are the values of its status that its policy preserves over a failover, by label.
+	State map[string]string `json:"state,omitempty"`
 }
 
 // Health is the verdict on an object or a cluster.

@@ -96,6 +96,18 @@ type PlacementStrategy struct {
 	WhenUnsatisfiable WhenUnsatisfiable `json:"whenUnsatisfiable,omitempty"`
 	// Scorers rank clusters. Default: Locality with weight 1.
 	Scorers []Scorer `json:"scorers,omitempty"`
+	// Rebalance divides replicas anew when they are no longer where a fresh decision would put them. Nil:
+	// only on request. It needs replicas that are divided by capacity.
+	Rebalance *RebalancePolicy `json:"rebalance,omitempty"`
+}
+
+// RebalancePolicy says when a workload is divided anew by itself.
+type RebalancePolicy struct {
+	// ThresholdPercent is how many percent of the replicas a fresh decision would have to put elsewhere,
+	// from 1 to 100. Required.
+	ThresholdPercent int32 `json:"thresholdPercent"`
+	// After is for how long that must have been so without a break. Default 10m.
+	After *metav1.Duration `json:"after,omitempty"`
 }
 
 // FailbackMode says whether a workload returns to a preferred group by itself.

@@ -135,6 +135,13 @@ func (t *typing) placementStrategy(path string, s *PlacementStrategy) {
 	}
 	oneOf(t, path+".whenUnsatisfiable", s.WhenUnsatisfiable, DoNotSchedule, BestEffort)
 	t.scorers(path+".scorers", s.Scorers)
+	if r := s.Rebalance; r != nil {
+		inRange(t, path+".rebalance.thresholdPercent", &r.ThresholdPercent, 1, 100)
+		t.positive(path+".rebalance.after", r.After)
+		if !s.ReplicaScheduling.followsCapacity() {
+			t.ignored(path+".rebalance", "the field has an effect with replicas that are divided by capacity only: replicaScheduling with Aggregated or dynamicWeight")
+		}
+	}
 }
 
 func (t *typing) affinityGroups(path string, s *PlacementStrategy) {
