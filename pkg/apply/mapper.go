@@ -26,6 +26,8 @@ type resource struct {
 	namespaced bool
 	// listable tells that the kind has objects that can be listed and watched.
 	listable bool
+	// hasStatus tells that the kind keeps its status apart, in a subresource.
+	hasStatus bool
 }
 
 // path returns the URL path of an object.
@@ -204,6 +206,12 @@ func servedKinds(groups []*metav1.APIGroup, lists []*metav1.APIResourceList) map
 		if err != nil {
 			continue
 		}
+		withStatus := map[string]bool{}
+		for _, r := range list.APIResources {
+			if resource, found := strings.CutSuffix(r.Name, "/status"); found {
+				withStatus[resource] = true
+			}
+		}
 		for _, r := range list.APIResources {
 			if strings.Contains(r.Name, "/") {
 				continue
@@ -211,7 +219,8 @@ func servedKinds(groups []*metav1.APIGroup, lists []*metav1.APIResourceList) map
 			gk := schema.GroupKind{Group: gv.Group, Kind: r.Kind}
 			entry := resource{
 				GroupVersionResource: gv.WithResource(r.Name), kind: r.Kind, namespaced: r.Namespaced,
-				listable: slices.Contains(r.Verbs, "list") && slices.Contains(r.Verbs, "watch"),
+				listable:  slices.Contains(r.Verbs, "list") && slices.Contains(r.Verbs, "watch"),
+				hasStatus: withStatus[r.Name],
 			}
 			if preferred[gv.Group] == gv.Version {
 				served[gk] = slices.Insert(served[gk], 0, entry)

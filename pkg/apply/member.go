@@ -77,7 +77,7 @@ func New(opts Options) (*Member, error) {
 		executing: make(chan struct{}, 1), notifications: make(chan struct{}, 1), discoveries: make(chan struct{}, 1),
 		watching: map[schema.GroupKind]bool{}, problems: map[string]string{},
 	}
-	m.state = newState(func(gk schema.GroupKind) bool { return opts.HealthRules[gk] != nil }, m.changed)
+	m.state = newState(func(gk schema.GroupKind) bool { return m.ruleOf(gk) != nil }, m.changed)
 	m.breaker = newBreaker(opts.MaxBackoff, m.reachabilityChanged)
 	if err := m.connect(); err != nil {
 		return nil, fmt.Errorf("cluster %q: %w", opts.Name, err)
@@ -293,7 +293,7 @@ func (m *Member) known() bool {
 // Problems are what keeps the member from being known or watched, one line each, sorted; empty when
 // all is well.
 func (m *Member) Problems() []string {
-	out := m.mapper.failures()
+	out := append(m.mapper.failures(), m.state.unjudged()...)
 	m.mu.Lock()
 	for what, why := range m.problems {
 		out = append(out, what+": "+why)

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/apply/health"
 )
 
 // observed is what one look at a live object tells, from whatever it came: an event of a watch, an
@@ -32,8 +33,7 @@ type observed struct {
 	owned []byte
 	// judged tells that health was judged; metadata alone does not say.
 	judged  bool
-	health  v1alpha1.Health
-	message string
+	verdict health.Verdict
 	// object is the whole object where the look had it. It is not kept.
 	object *unstructured.Unstructured
 }
@@ -100,7 +100,7 @@ func fromMetadata(kind kindID, m *metav1.PartialObjectMetadata) *observed {
 }
 
 // fromObject reads a whole object and judges its health by rule; a nil rule judges nothing.
-func fromObject(kind kindID, u *unstructured.Unstructured, rule HealthRule) *observed {
+func fromObject(kind kindID, u *unstructured.Unstructured, rule health.Rule) *observed {
 	o := &observed{
 		key: kind.key(u.GetNamespace(), u.GetName()), apiVersion: kind.apiVersion, uid: u.GetUID(), resourceVersion: u.GetResourceVersion(),
 		generation: u.GetGeneration(), labels: u.GetLabels(), annotations: u.GetAnnotations(),
@@ -108,8 +108,7 @@ func fromObject(kind kindID, u *unstructured.Unstructured, rule HealthRule) *obs
 	}
 	o.owned = ownFieldsOf(u)
 	if rule != nil {
-		o.judged = true
-		o.health, o.message = rule(u)
+		o.judged, o.verdict = true, rule(u)
 	}
 	return o
 }

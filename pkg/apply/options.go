@@ -5,8 +5,9 @@ import (
 	"net/http"
 	"time"
 
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
+
+	"github.com/armada-sync/armada-sync/pkg/apply/health"
 )
 
 // Options say which cluster a Member stands for and how it may be treated. Name, RESTConfig and HubID
@@ -44,9 +45,9 @@ type Options struct {
 	// Capacity watches nodes, pods and the names of classes, so that Facts and Classes can tell what the
 	// cluster can hold and what objects may refer to.
 	Capacity bool
-	// HealthRules judge objects by kind; kinds without a rule are watched by metadata alone and are
-	// healthy as long as they exist. Default: DefaultHealthRules.
-	HealthRules map[schema.GroupKind]HealthRule
+	// Health judges objects by kind; kinds without a rule are watched by metadata alone and are healthy
+	// as long as they exist. Nil: the rules that come with the program.
+	Health *health.Rules
 	// OnChange is called, never twice at once, when what the cluster holds changed otherwise than by
 	// our own writes, when an object's health changed, and when Known or Reachable of the inventory
 	// did. Calls are coalesced. It must return soon.
@@ -96,9 +97,6 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.StopGrace, defaultStopGrace)
 	setDefault(&o.FullCompareInterval, defaultFullCompare)
 	setDefault(&o.MaxBackoff, defaultMaxBackoff)
-	if o.HealthRules == nil {
-		o.HealthRules = DefaultHealthRules()
-	}
 	if o.OnChange == nil {
 		o.OnChange = func(string) {}
 	}

@@ -68,6 +68,9 @@ type kindState struct {
 	judged  bool
 	objects map[types.NamespacedName]*entry
 	writing map[types.NamespacedName]*write
+	// tally counts the objects by health; unjudged says of which the rule failed, and why.
+	tally    Tally
+	unjudged map[types.NamespacedName]string
 }
 
 // entry is one object of ours.
@@ -108,7 +111,10 @@ const (
 func (s *state) kind(gk schema.GroupKind) *kindState {
 	k := s.kinds[gk]
 	if k == nil {
-		k = &kindState{judged: s.judged(gk), objects: map[types.NamespacedName]*entry{}, writing: map[types.NamespacedName]*write{}}
+		k = &kindState{
+			judged: s.judged(gk), objects: map[types.NamespacedName]*entry{}, writing: map[types.NamespacedName]*write{},
+			unjudged: map[types.NamespacedName]string{},
+		}
 		s.kinds[gk] = k
 	}
 	return k
@@ -151,26 +157,31 @@ func (s *state) take(k *kindState, o *observed) (look, effect) {
 		// Another object of that name took the place of ours.
 		e = nil
 	case !newer(o.resourceVersion, e.held.ResourceVersion):
-		return s.rejudge(e, o)
+		return s.rejudge(k, e, o)
 	}
 	if !s.ours(e, o) {
 		if k.objects[o.name()] == nil {
 			return lookNone, effectNone
 		}
-		delete(k.objects, o.name())
+		k.remove(o.name())
 		s.version++
 		return lookNone, effectForeign
 	}
 	if e == nil {
 		// A new one of ours that we did not just write: of an earlier life, or given its label back.
-		k.objects[o.name()] = s.entryOf(o)
+		k.put(o.name(), s.entryOf(k, o))
 		s.version++
 		return lookNone, effectForeign
 	}
-	before := *e
-	s.fill(e, o)
+	before, unjudged := *e, len(k.unjudged)
+	k.count(e, -1)
+	s.fill(k, e, o)
+	k.count(e, 1)
 	s.version++
 	eff := difference(&before, e)
+	if len(k.unjudged) != unjudged {
+		eff = max(eff, effectHealth)
+	}
 	if e.settled.covers(o) {
 		return lookNone, eff
 	}
@@ -179,14 +190,20 @@ func (s *state) take(k *kindState, o *observed) (look, effect) {
 
 // rejudge takes only the health from a look that is not newer than what is known. A write's answer
 // carries no health, so the event with the same resource version adds it.
-func (s *state) rejudge(e *entry, o *observed) (look, effect) {
+func (s *state) rejudge(k *kindState, e *entry, o *observed) (look, effect) {
 	if !o.judged || o.resourceVersion != e.held.ResourceVersion {
 		return lookNone, effectNone
 	}
-	before := *e
-	e.held.Health, e.held.HealthMessage = o.health, o.message
+	before, unjudged := *e, len(k.unjudged)
+	k.count(e, -1)
+	k.judgeBy(e, o)
+	k.count(e, 1)
 	s.version++
-	return lookNone, difference(&before, e)
+	eff := difference(&before, e)
+	if len(k.unjudged) != unjudged {
+		eff = max(eff, effectHealth)
+	}
+	return lookNone, eff
 }
 
 // ours decides about an object, given the entry that it had. An object that was ours stays ours while
@@ -202,17 +219,22 @@ func (s *state) ours(e *entry, o *observed) bool {
 }
 
 // entryOf makes the entry of an object that is seen for the first time.
-func (s *state) entryOf(o *observed) *entry {
+func (s *state) entryOf(k *kindState, o *observed) *entry {
 	e := &entry{settled: settledAt{o.generation, o.resourceVersion}}
-	if !o.judged {
+	switch {
+	case o.judged:
+	case k.judged:
+		// Metadata does not say; the watch of the kind will.
+		e.held.Health, e.held.HealthMessage = v1alpha1.HealthProgressing, "nobody has looked at it yet"
+	default:
 		e.held.Health = v1alpha1.HealthHealthy
 	}
-	s.fill(e, o)
+	s.fill(k, e, o)
 	return e
 }
 
 // fill copies what a look tells into an entry.
-func (s *state) fill(e *entry, o *observed) {
+func (s *state) fill(k *kindState, e *entry, o *observed) {
 	h := &e.held
 	h.ObjectReference = v1alpha1.ObjectReference{
 		APIVersion: o.apiVersion, Kind: o.key.Kind, Namespace: o.key.Namespace, Name: o.key.Name,
@@ -231,7 +253,7 @@ func (s *state) fill(e *entry, o *observed) {
 	h.Terminating = o.terminating
 	e.generation = o.generation
 	if o.judged {
-		h.Health, h.HealthMessage = o.health, o.message
+		k.judgeBy(e, o)
 	}
 	e.lost = o.lostMetadata()
 	e.setDrift()
@@ -330,7 +352,7 @@ func (s *state) gone(gk schema.GroupKind, name types.NamespacedName, uid string)
 		return
 	}
 	terminating := e.held.Terminating
-	delete(k.objects, name)
+	k.remove(name)
 	s.version++
 	s.mu.Unlock()
 	if terminating {
@@ -383,7 +405,9 @@ func (s *state) notServed(gk schema.GroupKind) {
 		s.version++
 	}
 	k.synced = true
-	clear(k.objects)
+	for name := range k.objects {
+		k.remove(name)
+	}
 	s.mu.Unlock()
 	s.announce(eff)
 }
@@ -437,7 +461,7 @@ func (s *state) end(key v1alpha1.ObjectKey, result wrote) look {
 func (s *state) takeWrite(k *kindState, name types.NamespacedName, result wrote) effect {
 	switch {
 	case result.removed:
-		delete(k.objects, name)
+		k.remove(name)
 	case result.object == nil:
 		return effectNone
 	default:
@@ -446,7 +470,7 @@ func (s *state) takeWrite(k *kindState, name types.NamespacedName, result wrote)
 		if old != nil && old.held.UID == string(o.uid) && newer(old.held.ResourceVersion, o.resourceVersion) {
 			return effectNone
 		}
-		e := s.entryOf(o)
+		e := s.entryOf(k, o)
 		if old != nil && old.held.UID == string(o.uid) {
 			e.held.Health, e.held.HealthMessage = old.held.Health, old.held.HealthMessage
 		}
@@ -454,7 +478,7 @@ func (s *state) takeWrite(k *kindState, name types.NamespacedName, result wrote)
 			// Nobody has looked at the new state; it is not healthy until someone has.
 			e.held.Health, e.held.HealthMessage = v1alpha1.HealthProgressing, "just written"
 		}
-		k.objects[name] = e
+		k.put(name, e)
 	}
 	s.version++
 	return effectOwn

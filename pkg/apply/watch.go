@@ -18,6 +18,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/apply/health"
 )
 
 // steadyAfter is how long a watch must have lasted for its end to count as ordinary.
@@ -175,8 +176,10 @@ func (m *Member) watchKind(ctx context.Context, gk schema.GroupKind) error {
 		return err
 	}
 	kind := kindID{GroupKind: gk, apiVersion: r.GroupVersion().String()}
-	src := source{selector: v1alpha1.LabelPartOf, store: &kindStore{m: m, kind: kind, rule: m.opts.HealthRules[gk]}}
-	if m.opts.HealthRules[gk] != nil {
+	rule := m.opts.Health.For(gk, r.hasStatus)
+	m.state.judge(gk, rule != nil)
+	src := source{selector: v1alpha1.LabelPartOf, store: &kindStore{m: m, kind: kind, rule: rule}}
+	if rule != nil {
 		src.lister = m.objects(r.GroupVersionResource)
 	} else {
 		src.lister = m.metadataOf(r.GroupVersionResource, "")
@@ -211,7 +214,7 @@ func (m *Member) metadataOf(gvr schema.GroupVersionResource, namespace string) l
 type kindStore struct {
 	m    *Member
 	kind kindID
-	rule HealthRule
+	rule health.Rule
 }
 
 // Add takes in an object.
@@ -303,9 +306,10 @@ func (m *Member) learnCRD(crd *unstructured.Unstructured) {
 		if isServed, _ := version["served"].(bool); !isServed {
 			continue
 		}
+		_, hasStatus, _ := unstructured.NestedFieldNoCopy(version, "subresources", "status")
 		l.resources = append(l.resources, resource{
 			GroupVersionResource: schema.GroupVersionResource{Group: group, Version: name, Resource: plural},
-			kind:                 kind, namespaced: scope == "Namespaced", listable: true,
+			kind:                 kind, namespaced: scope == "Namespaced", listable: true, hasStatus: hasStatus,
 		})
 	}
 	m.mapper.learn(crd.GetName(), l)
