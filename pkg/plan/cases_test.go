@@ -31,6 +31,7 @@ var update = flag.Bool("update", false, "rewrite the expected parts of testdata/
 //	base/<source>/…       what was applied before, if anything
 //	head/<source>/…       the trees to plan
 //	sources.yaml          settings of sources by name, see sourceSettings
+//	base-sources.yaml     those of before; default: the same, with nothing wrong
 //	steps.yaml            a list of steps, see step; default: one
 //	want.plan             what each step's plan does, without what stays as it is
 //	want.txt, want.json   the last step's plan as printed
@@ -98,9 +99,13 @@ type scenario struct {
 func readScenario(t failer, files []txtar.File) scenario {
 	t.Helper()
 	settings := loadSettings(t, fileOf(files, "sources.yaml"))
+	before := healthy(settings)
+	if raw := fileOf(files, "base-sources.yaml"); raw != nil {
+		before = loadSettings(t, raw)
+	}
 	s := scenario{
 		snap: loadFleet(t, fileOf(files, "fleet.yaml")),
-		base: loadTrees(t, files, "base", healthy(settings)),
+		base: loadTrees(t, files, "base", before),
 		head: loadTrees(t, files, "head", settings),
 	}
 	if raw := fileOf(files, "steps.yaml"); raw != nil {

@@ -16,7 +16,7 @@ func (c *computation) resolveClaims() {
 		winner := c.claimant(declared)
 		c.items = append(c.items, winner)
 		for _, it := range declared {
-			if it != winner && (it.source != winner.source || it.ContentDigest != winner.ContentDigest) {
+			if it != winner && it.denied == "" && (it.source != winner.source || it.ContentDigest != winner.ContentDigest) {
 				c.reportClaim(winner, it)
 			}
 		}
@@ -37,7 +37,10 @@ func (c *computation) claimant(declared []*item) *item {
 	}
 	return slices.MaxFunc(declared, func(a, b *item) int {
 		// MaxFunc keeps the first of equals, which is the lowest by source and place.
-		return cmp.Compare(holds[a.source], holds[b.source])
+		return cmp.Or(
+			-compareBool(a.denied != "", b.denied != ""),
+			cmp.Compare(holds[a.source], holds[b.source]),
+		)
 	})
 }
 

@@ -45,6 +45,9 @@ func (p *Plan) Rendered(cluster string, ref v1alpha1.ObjectReference) (render.Re
 	if ch == nil || ch.pair.target == nil {
 		return render.Rendered{}, fmt.Errorf("%s does not belong on cluster %q", ref, cluster)
 	}
+	if why := ch.pair.target.denied; why != "" {
+		return render.Rendered{}, fmt.Errorf("%s is held on cluster %q: %s", ref, cluster, why)
+	}
 	return p.at.render(ch.pair.item, ch.pair.target)
 }
 
@@ -53,7 +56,7 @@ func (p *Plan) Rendered(cluster string, ref v1alpha1.ObjectReference) (render.Re
 func (p *Plan) Desired(cluster string) func(v1alpha1.ObjectKey) (*unstructured.Unstructured, bool) {
 	return func(key v1alpha1.ObjectKey) (*unstructured.Unstructured, bool) {
 		ch := p.change(cluster, key)
-		if p.at == nil || ch == nil || ch.pair.target == nil || ch.pair.target.rendered.failed != "" {
+		if p.at == nil || ch == nil || ch.pair.target == nil || ch.pair.target.denied != "" || ch.pair.target.rendered.failed != "" {
 			return nil, false
 		}
 		rendered, err := p.at.render(ch.pair.item, ch.pair.target)
@@ -106,7 +109,7 @@ func (p *Plan) operation(ch *ObjectChange) (Operation, error) {
 		Replicas: ch.Replicas, ExpectedUID: ch.pair.uid, ExpectedDigest: ch.pair.digest, Reason: ch.Reason,
 	}
 	if s := p.at.byName[ch.Source]; s != nil && s.Spec.Tenant != nil {
-		op.Identity = s.Spec.Tenant.ServiceAccount
+		op.Identity, op.Bounded = s.Spec.Tenant.ServiceAccount, true
 	}
 	if it := ch.pair.item; it != nil {
 		op.Wave = it.traits.wave

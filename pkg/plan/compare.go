@@ -26,6 +26,8 @@ const (
 	heldTerminating  = "terminating"
 	heldPaused       = "paused"
 	heldDrift        = "drift"
+	// heldOutsideBounds is of what a tenant holds and may no longer have.
+	heldOutsideBounds = "outside-bounds"
 )
 
 // pair is one object on one cluster: what the executor and the printers need beyond the change.
@@ -96,6 +98,8 @@ func (c *computation) holdBack(it *item, t *target, held Held, isHeld bool) (v1a
 		return v1alpha1.GateHeld.Of(it.hold), "see finding " + it.hold
 	case t.suspended:
 		return v1alpha1.GateSuspended, "its policy is suspended there"
+	case t.denied != "":
+		return v1alpha1.GateHeld.Of(TenantNotAllowed), t.denied
 	case t.rendered.failed != "":
 		return v1alpha1.GateHeld.Of(v1alpha1.FindingOverrideFailed), t.rendered.failed
 	case !isHeld:
@@ -267,8 +271,8 @@ func (c *computation) reportHeld() {
 var reportedElsewhere = map[string]bool{
 	Unclaimed: true, ClaimedTwice: true, v1alpha1.FindingOverrideFailed: true, NoClusterMatches: true, FewerThanMinGroups: true,
 	UnassignedReplicas: true, Headroom: true, v1alpha1.FindingInvalidDocument: true,
-	v1alpha1.FindingInvalidPolicy: true,
-	heldNeedsConfirm:              true, heldTerminating: true, heldInUse: true,
+	v1alpha1.FindingInvalidPolicy: true, TenantNotAllowed: true,
+	heldNeedsConfirm: true, heldTerminating: true, heldInUse: true,
 }
 
 // holdSeverity are the severities of holds that are as somebody wished.

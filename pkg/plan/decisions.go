@@ -57,6 +57,7 @@ func (c *computation) request(it *item, classes map[string]int32, served map[gro
 	it.facts = facts
 	r := placement.Request{
 		Workload: it.ref, Labels: it.GetLabels(), Replicas: facts.Replicas, Requests: facts.Requests,
+		Bound: c.placementBound(it), Refused: c.refusal(it),
 		Strategy: &it.owner.Spec.Placement, PolicyPriority: it.owner.priority(), Indivisible: facts.Indivisible,
 		Pinned: c.pinned(it), CRDOnClusters: served[groupKind{it.key.Group, it.key.Kind}],
 		Previous: c.previous(it), Held: c.holders(it),
@@ -135,7 +136,9 @@ func (c *computation) previous(it *item) *placement.Previous {
 // accept turns a decision into targets. One that failed holds everything where it is.
 func (c *computation) accept(it *item, d placement.Decision) {
 	it.entry = &PlacementEntry{Workload: it.ref, Source: it.source.Source, Policy: it.owner.reference(), Decision: d}
-	c.noteDecision(it, d)
+	if it.denied == "" {
+		c.noteDecision(it, d)
+	}
 	if it.hold != "" {
 		return
 	}
@@ -202,7 +205,7 @@ func (c *computation) priorityClasses() map[string]int32 {
 	// The two that every cluster has.
 	values := map[string]int32{"system-cluster-critical": 2000000000, "system-node-critical": 2000001000}
 	for _, it := range c.items {
-		if it.key.Kind != "PriorityClass" || it.key.Group != "scheduling.k8s.io" {
+		if it.denied != "" || it.key.Kind != "PriorityClass" || it.key.Group != "scheduling.k8s.io" {
 			continue
 		}
 		if v, found := integerAt(it.Unstructured.Object, "value"); found {

@@ -110,18 +110,26 @@ func withoutFields(manifest *unstructured.Unstructured, fields []lentField) *uns
 // overrideSet holds the compiled override policies by the source whose objects they may reach.
 type overrideSet struct {
 	bySource map[*Source]*render.Overrides
+	// ofOthers are, for the sources of tenants, those that are not the tenant's own.
+	ofOthers map[*Source]*render.Overrides
 	all      []*render.Overrides
 }
 
 // compileOverrides prepares the override policies that may reach each source.
 func (c *computation) compileOverrides() {
-	c.overrides = &overrideSet{bySource: map[*Source]*render.Overrides{}}
+	c.overrides = &overrideSet{bySource: map[*Source]*render.Overrides{}, ofOthers: map[*Source]*render.Overrides{}}
 	for _, s := range c.sources {
-		var sets []render.SourcePolicies
+		var sets, others []render.SourcePolicies
 		for _, from := range c.sources {
 			if reaches(from, s.Source) && len(from.OverridePolicies) > 0 {
 				sets = append(sets, render.SourcePolicies{Source: from.Source, Policies: from.OverridePolicies})
+				if from != s {
+					others = append(others, sets[len(sets)-1])
+				}
 			}
+		}
+		if c.bounds[s] != nil {
+			c.overrides.ofOthers[s], _ = c.planner.cache.compile(others)
 		}
 		compiled, findings := c.planner.cache.compile(sets)
 		for _, f := range findings {
@@ -143,6 +151,9 @@ func (c *computation) renderTargets() {
 			rendered, err := c.render(it, t)
 			effects.Add(rendered)
 			c.noteRendering(it, t, rendered, err)
+			if err == nil {
+				c.checkPodSecurity(it, t, rendered)
+			}
 			t.rendered = c.variantOf(rendered, err, it.lent)
 		}
 	}

@@ -36,6 +36,7 @@ const (
 	ScaleToZero          = "scale-to-zero"
 	SpreadSearchBounded  = "spread-search-bounded"
 	StaleSnapshot        = "stale-snapshot"
+	TenantNotAllowed     = "tenant-not-allowed"
 	ThinSpread           = "thin-spread"
 	UnassignedReplicas   = "unassigned-replicas"
 	Unclaimed            = "unclaimed"
@@ -88,6 +89,7 @@ func FindingKinds() []FindingKind {
 		{ScaleToZero, v1alpha1.SeverityCaution, "A workload that had replicas has none."},
 		{SpreadSearchBounded, v1alpha1.SeverityInfo, "Many spread constraints at once are searched only so far."},
 		{StaleSnapshot, v1alpha1.SeverityCaution, "The fleet snapshot does not hold what the base revision says."},
+		{TenantNotAllowed, v1alpha1.SeverityBlocker, "The source of a tenant declares, overrides or names what its GitSource does not allow."},
 		{ThinSpread, v1alpha1.SeverityCaution, "A spread holds with nothing to spare, or a chosen group got no replicas."},
 		{UnassignedReplicas, v1alpha1.SeverityCaution, "Some replicas found no place."},
 		{Unclaimed, v1alpha1.SeverityCaution, "No policy selects an object, so that it goes nowhere."},

@@ -11,6 +11,7 @@ import (
 // finish puts everything in its order and adds the gates that open while the plan is carried out.
 func (c *computation) finish() *Plan {
 	c.reportUnclaimed()
+	c.reportBeyond()
 	c.reportAutoscalers()
 	c.reportHeld()
 	c.reportUncheckedSecrets()

@@ -72,9 +72,10 @@ func compareBool(a, b bool) int {
 	return -1
 }
 
-// reaches tells whether the policies of one source may concern the objects of another.
+// reaches tells whether the policies of one source may concern the objects of another. Those of a
+// tenant never do.
 func reaches(from *Source, to string) bool {
-	return sameSource(from.Source, to) ||
+	return sameSource(from.Source, to) || from.Spec.Tenant == nil &&
 		slices.ContainsFunc(from.Spec.PoliciesFor, func(s string) bool { return sameSource(s, to) })
 }
 
@@ -96,7 +97,7 @@ func (c *computation) resolveOwners() {
 			c.policies[h.ID].selects++
 		}
 		if len(hits) == 0 {
-			it.hold = Unclaimed
+			it.hold = cmp.Or(it.hold, Unclaimed)
 			continue
 		}
 		slices.SortFunc(hits, func(a, b affinity.Hit) int {

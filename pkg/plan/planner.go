@@ -41,24 +41,26 @@ func (c *computation) run() *Plan {
 	c.collectProblems()
 	// 2. Scope and namespace of every object.
 	c.resolveScopes()
-	// 3. One source for every object.
+	// 3. What a tenant declares and may not.
+	c.bound()
+	// 4. One source for every object.
 	c.resolveClaims()
-	// 4. One policy for every object.
+	// 5. One policy for every object.
 	c.resolveOwners()
-	// 5. Clusters and shares for every workload, all together.
+	// 6. Clusters and shares for every workload, all together.
 	c.decide()
-	// 6. What follows: dependencies, then namespaces.
+	// 7. What follows: dependencies, then namespaces.
 	c.followDependencies()
 	c.followNamespaces()
-	// 7. What each object looks like on each of its clusters.
+	// 8. What each object looks like on each of its clusters.
 	c.renderTargets()
-	// 8. Desired against held: create, configure, unchanged, skip.
+	// 9. Desired against held: create, configure, unchanged, skip.
 	c.compareTargets()
-	// 9. Held but not desired: prune, given proof and within the guards.
+	// 10. Held but not desired: prune, given proof and within the guards.
 	c.removeRest()
-	// 10. Removals that wait for new copies.
+	// 11. Removals that wait for new copies.
 	c.gateMoves()
-	// 11. In order, with the gates that open while the plan is carried out.
+	// 12. In order, with the gates that open while the plan is carried out.
 	return c.finish()
 }
 
@@ -69,8 +71,10 @@ type computation struct {
 	// config is that of the snapshot with every default filled in.
 	config v1alpha1.ConfigSpec
 	// sources by name.
-	sources  []*Source
-	byName   map[string]*Source
+	sources []*Source
+	byName  map[string]*Source
+	// bounds of the sources that have a tenant.
+	bounds   map[*Source]*bounds
 	clusters []*v1alpha1.Cluster
 	clusterN map[string]int
 	fleet    *placement.Fleet
@@ -101,6 +105,7 @@ func (p *Planner) begin(trees Trees, snap Snapshot) *computation {
 		snap:     &snap,
 		config:   snap.Config,
 		byName:   map[string]*Source{},
+		bounds:   map[*Source]*bounds{},
 		clusterN: map[string]int{},
 		findings: newFindingSet(snap.Config.Plan.Severity),
 		recorded: map[v1alpha1.ObjectKey]*v1alpha1.Placement{},
@@ -114,6 +119,9 @@ func (p *Planner) begin(trees Trees, snap Snapshot) *computation {
 	slices.SortStableFunc(c.sources, func(a, b *Source) int { return strings.Compare(a.Source, b.Source) })
 	for _, s := range c.sources {
 		c.byName[s.Source] = s
+		if b := newBounds(s); b != nil {
+			c.bounds[s] = b
+		}
 	}
 	for i := range snap.Clusters {
 		c.clusters = append(c.clusters, &snap.Clusters[i])

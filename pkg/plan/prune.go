@@ -89,6 +89,9 @@ func (c *computation) keep(cluster int, it *item, held Held, source *Source) (v1
 	if gate, reason := keepForSource(held, source); gate != "" {
 		return gate, reason
 	}
+	if gate, reason := c.keepOutside(cluster, held, source); gate != "" {
+		return gate, reason
+	}
 	if it == nil {
 		if gate, reason := c.keepGone(cluster, held, source); gate != "" {
 			return gate, reason

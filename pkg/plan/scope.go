@@ -105,6 +105,8 @@ type item struct {
 	entry *PlacementEntry
 	// hold, where set, is why the object stays as it is wherever it is held: the detail of gate held.
 	hold string
+	// denied is why its source, a tenant's, may not declare it; empty: it may.
+	denied string
 	// removalHold is why copies that are not wanted stay.
 	removalHold string
 	// targets are where it goes, by cluster.
@@ -129,6 +131,8 @@ type target struct {
 	// adopt: an existing object that is not ours is taken over.
 	adopt    bool
 	rendered *variant
+	// denied is why the version for this cluster must not be applied: the bounds of a tenant.
+	denied string
 	// settled: the cluster holds the desired version.
 	settled bool
 }
@@ -165,7 +169,7 @@ func (c *computation) knownScopes() scopes {
 	}
 	for _, s := range c.sources {
 		for _, o := range s.Objects {
-			if !isCRD(o.Reference()) {
+			if !isCRD(o.Reference()) || c.bounds[s].forbids(clusterScoped(o.Reference())) != "" {
 				continue
 			}
 			gk := definedKind(o.Unstructured)
@@ -174,6 +178,12 @@ func (c *computation) knownScopes() scopes {
 		}
 	}
 	return known
+}
+
+// clusterScoped returns the reference to an object of a kind that lives in no namespace.
+func clusterScoped(ref v1alpha1.ObjectReference) v1alpha1.ObjectReference {
+	ref.Namespace = ""
+	return ref
 }
 
 func scopeOf(namespaced bool) scope {

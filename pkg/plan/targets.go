@@ -36,7 +36,7 @@ func (it *item) goesTo(cluster int) bool {
 // While a workload's own decision is in doubt, so is where its dependencies belong.
 func (c *computation) followDependencies() {
 	for _, it := range c.items {
-		if it.owner == nil || !it.owner.Spec.PropagateDeps {
+		if it.owner == nil || !it.owner.Spec.PropagateDeps || !c.leads(it) {
 			continue
 		}
 		for _, key := range it.traits.needs {
@@ -44,13 +44,16 @@ func (c *computation) followDependencies() {
 			if need == nil || !reaches(it.owner.source, need.source.Source) {
 				continue
 			}
-			need.follow(it)
+			c.follow(need, it)
 		}
 	}
 }
 
 // follow makes an item go where another goes, or stay where it is while that one is held.
-func (it *item) follow(leader *item) {
+func (c *computation) follow(it, leader *item) {
+	if it.denied != "" {
+		return
+	}
 	if leader.hold != "" {
 		it.removalHold = cmp.Or(it.removalHold, leader.hold)
 		if it.hold == Unclaimed && leader.hold != Unclaimed {
@@ -59,8 +62,9 @@ func (it *item) follow(leader *item) {
 		}
 		return
 	}
-	it.addTargets(leader.targets)
-	if it.owner == nil && len(leader.targets) > 0 {
+	targets := c.within(it, leader.targets)
+	it.addTargets(targets)
+	if it.owner == nil && len(targets) > 0 {
 		it.hold = ""
 	}
 }
@@ -74,8 +78,8 @@ func (c *computation) followNamespaces() {
 		}
 	}
 	for _, it := range c.items {
-		if ns := namespaces[it.ref.Namespace]; ns != nil && it.ref.Namespace != "" {
-			ns.follow(it)
+		if ns := namespaces[it.ref.Namespace]; ns != nil && it.ref.Namespace != "" && c.leads(it) {
+			c.follow(ns, it)
 		}
 	}
 }
@@ -85,7 +89,7 @@ func isNamespace(r v1alpha1.ObjectReference) bool { return r.Kind == "Namespace"
 // findAutoscalers marks the workloads whose replicas an autoscaler of the plan owns.
 func (c *computation) findAutoscalers() {
 	for _, it := range c.items {
-		if it.traits.scales == nil || it.owner == nil {
+		if it.traits.scales == nil || it.owner == nil || it.denied != "" {
 			continue
 		}
 		scaled := c.byKey[*it.traits.scales]

@@ -203,6 +203,9 @@ type Operation struct {
 	DependsOn []v1alpha1.ObjectReference `json:"dependsOn,omitempty"`
 	// Identity is the service account to act as, as namespace/name; empty: the controller's own.
 	Identity string `json:"identity,omitempty"`
+	// Bounded tells that the source is a tenant's. What it may do was judged by the reference: where the
+	// cluster takes the kind as cluster-scoped and the reference has a namespace, nothing is to be done.
+	Bounded bool `json:"bounded,omitempty"`
 	// Reason is for people: why this happens.
 	Reason string `json:"reason,omitempty"`
 }

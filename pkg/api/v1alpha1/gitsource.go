@@ -66,7 +66,7 @@ type GitSourceSpec struct {
 	// +kubebuilder:validation:Pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 	TargetNamespace string `json:"targetNamespace,omitempty"`
 	// PoliciesFor lists other sources ("namespace/name" or "name") whose objects this source's
-	// policies may reach.
+	// policies may reach. Without effect beside Tenant.
 	// +listType=atomic
 	PoliciesFor []string `json:"policiesFor,omitempty"`
 	// Suspend stops following; what is applied stays.
@@ -154,23 +154,43 @@ type RolloutStep struct {
 	Soak *metav1.Duration `json:"soak,omitempty"`
 }
 
-// Tenant bounds a source.
+// Tenant bounds a source that the platform team does not answer for. The lists say what it may declare
+// and where; one that is absent does not bound. Whatever they say, a tenant declares nothing in
+// armada-system, sets no pod-security.kubernetes.io labels on namespaces, and its policies reach its own
+// objects alone.
 type Tenant struct {
-	// ServiceAccount is whom the source acts as on members, as namespace/name.
+	// ServiceAccount is whom the source acts as on members, as namespace/name. Empty: the
+	// controller's own account.
 	// +kubebuilder:validation:Pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"
 	ServiceAccount string `json:"serviceAccount,omitempty"`
+	// AllowedNamespaces are the namespaces that objects may live in, and the names that Namespaces may
+	// have. A * stands for any characters: "shop-*". Absent: every namespace.
 	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=1000
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern="^[-a-z0-9*]+$"
 	AllowedNamespaces []string `json:"allowedNamespaces,omitempty"`
+	// AllowedKinds are the kinds of objects. Absent: every namespaced kind. A cluster-scoped kind,
+	// Namespace included, needs an entry with its own name: no * stands for it.
 	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=1000
 	AllowedKinds []AllowedKind `json:"allowedKinds,omitempty"`
+	// AllowedClusters are the clusters: those that any of the entries selects. Absent: every cluster.
 	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=1000
 	AllowedClusters []ClusterAffinity `json:"allowedClusters,omitempty"`
 }
 
-// AllowedKind names a kind, or with Kind "*" all kinds of a group.
+// AllowedKind names a kind. Kind "*" stands for every namespaced kind of the group.
 type AllowedKind struct {
+	// Group is an API group, "" for the core group. A * stands for any characters: "*" is every
+	// group, "*.example.com" those under a domain.
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern="^[-.a-z0-9*]*$"
 	Group string `json:"group"`
 	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern="^([*]|[^*]+)$"
 	Kind string `json:"kind"`
 }
 

@@ -40,6 +40,9 @@ func (t *typing) gitSource(s *GitSourceSpec) {
 		t.rollout("spec.rollout", s.Rollout)
 	}
 	if s.Tenant != nil {
+		if len(s.PoliciesFor) > 0 {
+			t.add(FindingFieldIgnored, SeverityCaution, "spec.policiesFor", "the field has no effect beside tenant: the policies of a tenant reach its own objects alone")
+		}
 		t.tenant("spec.tenant", s.Tenant)
 	}
 	if l := s.Limits; l != nil {
@@ -208,21 +211,27 @@ func (t *typing) tenant(path string, n *Tenant) {
 			return isSourceName(name)
 		})
 	}
-	t.withoutEffect(path+".allowedNamespaces", len(n.AllowedNamespaces) > 0, "the source may write to every namespace that its account may")
-	t.withoutEffect(path+".allowedKinds", len(n.AllowedKinds) > 0, "the source may write every kind that its account may")
-	t.withoutEffect(path+".allowedClusters", len(n.AllowedClusters) > 0, "the source may reach every cluster")
 	for i, namespace := range n.AllowedNamespaces {
-		t.named(at(path+".allowedNamespaces", i), namespace, validation.IsDNS1123Label)
+		t.named(at(path+".allowedNamespaces", i), namespace, isPatternOf(validation.IsDNS1123Label))
 	}
 	for i, k := range n.AllowedKinds {
 		t.required(at(path+".allowedKinds", i)+".kind", k.Kind)
+		if k.Kind != "*" && strings.Contains(k.Kind, "*") {
+			t.problem(at(path+".allowedKinds", i)+".kind", "%q is neither a kind nor \"*\", which stands for all", shorten(k.Kind))
+		}
 		if k.Group != "" {
-			t.named(at(path+".allowedKinds", i)+".group", k.Group, validation.IsDNS1123Subdomain)
+			t.named(at(path+".allowedKinds", i)+".group", k.Group, isPatternOf(validation.IsDNS1123Subdomain))
 		}
 	}
 	for i := range n.AllowedClusters {
 		t.affinity(at(path+".allowedClusters", i), &n.AllowedClusters[i])
 	}
+}
+
+// isPatternOf checks a name in which a * may stand for any characters: with a letter in place of each, it
+// must be a name.
+func isPatternOf(check func(string) []string) func(string) []string {
+	return func(pattern string) []string { return check(strings.ReplaceAll(pattern, "*", "x")) }
 }
 
 func (t *typing) ignoreRule(path string, r *IgnoreRule) {
