@@ -49,6 +49,9 @@ func ParseConfiguration(file string, data []byte) (Configuration, []v1alpha1.Pro
 		}
 		configured = configured || d.Kind == v1alpha1.KindConfig
 		problems = append(problems, forHub(d, typed)...)
+		if settings, ok := typed.(*v1alpha1.Config); ok {
+			problems = append(problems, ruleProblems(d, settings.Spec)...)
+		}
 		if first, ok := seen[name]; ok {
 			problems = append(problems, v1alpha1.Problem{
 				Position: d.Position, ID: "invalid-configuration", Severity: v1alpha1.SeverityBlocker,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/apply"
+	"github.com/armada-sync/armada-sync/pkg/apply/health"
 	"github.com/armada-sync/armada-sync/pkg/plan"
 	"github.com/armada-sync/armada-sync/pkg/source"
 )
@@ -66,6 +67,8 @@ type Engine struct {
 	// and current what the orders make of it.
 	configured Configuration
 	current    Configuration
+	// rules are those by which objects are judged, compiled once for all clusters.
+	rules      *health.Rules
 	pollers    []*poller
 	sites      []*site
 	crew       *crew

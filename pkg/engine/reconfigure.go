@@ -10,6 +10,7 @@ import (
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/apply"
+	"github.com/armada-sync/armada-sync/pkg/apply/health"
 	"github.com/armada-sync/armada-sync/pkg/plan"
 )
 
@@ -46,6 +47,10 @@ func (e *Engine) takeUp(ctx context.Context) {
 func (e *Engine) configure(given Configuration) {
 	before, next := e.current, e.state.Orders.over(given)
 	e.configured, e.current = given, next
+	if e.rules == nil || !slices.Equal(before.Config.Health.Rules, next.Config.Health.Rules) {
+		// Whoever reads a configuration refuses rules that do not compile; here the others count.
+		e.rules, _ = health.NewRules(next.Config.Health.Rules)
+	}
 	e.configureSources(next)
 	e.configureClusters(before, next)
 }
@@ -156,7 +161,7 @@ func (e *Engine) newSite(c v1alpha1.Cluster, credentials string) *site {
 			Name: c.Name, HubID: e.hubID, SourceNamespace: DefaultNamespace, SecretKey: e.options.SecretKey,
 			Concurrency: int(*a.Concurrency), RequestTimeout: a.RequestTimeout.Duration,
 			WaitTimeout: a.WaitTimeout.Duration, FullCompareInterval: a.FullCompareInterval.Duration,
-			Capacity: true,
+			Capacity: true, Health: e.rules,
 			OnChange: func(string) { e.nudge() },
 		},
 	}

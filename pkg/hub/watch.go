@@ -203,6 +203,7 @@ func (w *watcher) configuration(ctx context.Context) (engine.Configuration, map[
 		}
 		if used, ok := usable(w, ref, o, o.ObjectMeta, o.Spec, problems); ok {
 			c.Config = used.Spec
+			w.keepRules(ref, &c.Config, problems)
 		}
 	}
 	for _, o := range list[v1alpha1.GitSource](w.sources) {
@@ -225,6 +226,17 @@ func (w *watcher) configuration(ctx context.Context) (engine.Configuration, map[
 	slices.SortFunc(c.Clusters, func(a, b v1alpha1.Cluster) int { return strings.Compare(a.Name, b.Name) })
 	slices.Sort(c.Unusable)
 	return c, problems, nil
+}
+
+// keepRules lets health rules stay as they were while what the Config says does not compile.
+func (w *watcher) keepRules(ref reference, c *v1alpha1.ConfigSpec, problems map[reference]string) {
+	const key = "health rules"
+	if err := engine.CheckRules(*c); err != nil {
+		problems[ref] = strings.ReplaceAll(err.Error(), "\n", "; ")
+		c.Health.Rules, _ = w.last[key].([]v1alpha1.HealthRule)
+		return
+	}
+	w.last[key] = c.Health.Rules
 }
 
 func (w *watcher) addSource(c *engine.Configuration, o *v1alpha1.GitSource, problems map[reference]string) {

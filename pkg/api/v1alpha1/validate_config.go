@@ -58,7 +58,6 @@ func (t *typing) config(s *ConfigSpec) {
 	}
 	t.withoutEffect("spec.failover.evictionsPerSecond", s.Failover.EvictionsPerSecond != "" && s.Failover.EvictionsPerSecond != defaultEvictionsPerSecond,
 		"what must leave a cluster leaves it at once")
-	t.withoutEffect("spec.health.rules", len(s.Health.Rules) > 0, "kinds without a state that Kubernetes knows count as healthy when they exist")
 	t.withoutEffect("spec.webhook.bindAddress", s.Webhook.BindAddress != "", "sources are polled")
 	t.bindAddress("spec.metrics.bindAddress", s.Metrics.BindAddress)
 	t.bindAddress("spec.webhook.bindAddress", s.Webhook.BindAddress)
