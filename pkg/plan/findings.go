@@ -17,6 +17,7 @@ type finding = v1alpha1.Finding
 const (
 	APINotServed         = "api-not-served"
 	ClaimedTwice         = "claimed-twice"
+	EvictionWaits        = "eviction-waits"
 	FailoverBlocked      = "failover-blocked"
 	FewerThanMinGroups   = "fewer-than-min-groups"
 	Headroom             = "headroom"
@@ -59,12 +60,13 @@ func FindingKinds() []FindingKind {
 		{v1alpha1.FindingBuildFailed, v1alpha1.SeverityBlocker, "A kustomization or chart cannot be built; what it held before stays."},
 		{ClaimedTwice, v1alpha1.SeverityBlocker, "An object is declared twice; the declaration that holds it now counts."},
 		{v1alpha1.FindingDuplicateKey, v1alpha1.SeverityCaution, "A list has two items with one key, which an API server rejects; the last one is kept."},
+		{EvictionWaits, v1alpha1.SeverityInfo, "A workload stays for now where it would have to leave: evictions take turns, or are stopped."},
 		{FailoverBlocked, v1alpha1.SeverityCaution, "A workload is pinned to its clusters and does not move away from a failed one."},
 		{FewerThanMinGroups, v1alpha1.SeverityBlocker, "Fewer groups of clusters are eligible than a spread constraint asks for."},
 		{v1alpha1.FindingFieldIgnored, v1alpha1.SeverityInfo, "A field is accepted but has no effect here."},
 		{Headroom, v1alpha1.SeverityCaution, "A cluster gets more than it has room for."},
 		{HeldBack, v1alpha1.SeverityCaution, "An object stays as it is because something about it is in doubt or guarded."},
-		{v1alpha1.FindingHelmNotSupported, v1alpha1.SeverityBlocker, "A folder is a Helm chart, which this version does not build; what it held before stays."},
+		{v1alpha1.FindingHelmHook, v1alpha1.SeverityCaution, "A chart has a hook, which is not applied."},
 		{HPAMultiplied, v1alpha1.SeverityCaution, "An autoscaler goes to several clusters, and its maximum with it."},
 		{HPAOwned, v1alpha1.SeverityInfo, "An autoscaler owns the replicas of a workload; its share is only where it starts."},
 		{v1alpha1.FindingInvalidConfiguration, v1alpha1.SeverityBlocker, "A document of the configuration has an error."},
@@ -76,6 +78,7 @@ func FindingKinds() []FindingKind {
 		{MissingReference, v1alpha1.SeverityCaution, "An object refers to another that does not go along."},
 		{MoveStuck, v1alpha1.SeverityCaution, "A removal waits for a healthy copy elsewhere that does not come."},
 		{NoClusterMatches, v1alpha1.SeverityBlocker, "No cluster can take a workload."},
+		{v1alpha1.FindingNondeterministicRender, v1alpha1.SeverityBlocker, "A chart uses a function whose result differs from run to run; what it held before stays."},
 		{NotChecked, v1alpha1.SeverityInfo, "A check was not made since what it needs is not known."},
 		{v1alpha1.FindingOverrideConflict, v1alpha1.SeverityCaution, "Two override policies write one field; the later one wins."},
 		{v1alpha1.FindingOverrideFailed, v1alpha1.SeverityBlocker, "An override cannot be applied to an object; it stays as it is on that cluster."},
@@ -87,12 +90,15 @@ func FindingKinds() []FindingKind {
 		{PruneLastReplica, v1alpha1.SeverityCaution, "The last copy of a workload in the fleet is removed."},
 		{Restart, v1alpha1.SeverityCaution, "A pod template changes, so that pods are replaced."},
 		{ScaleToZero, v1alpha1.SeverityCaution, "A workload that had replicas has none."},
+		{v1alpha1.FindingSecretNotDecrypted, v1alpha1.SeverityBlocker, "An encrypted file cannot be opened, or was changed; what it held before stays."},
+		{v1alpha1.FindingSecretNotEncrypted, v1alpha1.SeverityBlocker, "A Secret stands in clear text where its source demands encryption; what it held before stays."},
 		{SpreadSearchBounded, v1alpha1.SeverityInfo, "Many spread constraints at once are searched only so far."},
 		{StaleSnapshot, v1alpha1.SeverityCaution, "The fleet snapshot does not hold what the base revision says."},
 		{TenantNotAllowed, v1alpha1.SeverityBlocker, "The source of a tenant declares, overrides or names what its GitSource does not allow."},
 		{ThinSpread, v1alpha1.SeverityCaution, "A spread holds with nothing to spare, or a chosen group got no replicas."},
 		{UnassignedReplicas, v1alpha1.SeverityCaution, "Some replicas found no place."},
 		{Unclaimed, v1alpha1.SeverityCaution, "No policy selects an object, so that it goes nowhere."},
+		{v1alpha1.FindingVariableFailed, v1alpha1.SeverityBlocker, "A variable has no value on a cluster, so that the object stays as it is there."},
 	}
 }
 

@@ -14,8 +14,8 @@ const (
 	FindingDuplicateKey = "duplicate-key"
 	// FindingFieldIgnored is a field that is accepted and has no effect.
 	FindingFieldIgnored = "field-ignored"
-	// FindingHelmNotSupported is a folder with a Helm chart.
-	FindingHelmNotSupported = "helm-not-supported"
+	// FindingHelmHook is an object of a chart that Helm would run at a step of a release.
+	FindingHelmHook = "helm-hook"
 	// FindingInvalidConfiguration is an error in a kind of ours that is no policy.
 	FindingInvalidConfiguration = "invalid-configuration"
 	// FindingInvalidDocument is a file or document that cannot be read at all.
@@ -26,6 +26,8 @@ const (
 	FindingJSONMergeUsed = "json-merge-used"
 	// FindingKindNotSupported is a kind of Karmada that has no counterpart here.
 	FindingKindNotSupported = "kind-not-supported"
+	// FindingNondeterministicRender is a chart whose result would differ from run to run.
+	FindingNondeterministicRender = "nondeterministic-render"
 	// FindingOverrideConflict is a field that two override policies write.
 	FindingOverrideConflict = "override-conflict"
 	// FindingOverrideFailed is an override that cannot be applied to an object.
@@ -34,6 +36,12 @@ const (
 	FindingOverrideNoMatch = "override-no-match"
 	// FindingOverrideNoOp is an override that changes nothing.
 	FindingOverrideNoOp = "override-no-op"
+	// FindingSecretNotDecrypted is a SOPS file that cannot be opened, or that someone changed.
+	FindingSecretNotDecrypted = "secret-not-decrypted"
+	// FindingSecretNotEncrypted is a Secret in clear text where the source demands encryption.
+	FindingSecretNotEncrypted = "secret-not-encrypted"
+	// FindingVariableFailed is a variable that has no value for a cluster.
+	FindingVariableFailed = "variable-failed"
 )
 
 // Problem is something wrong, or worth knowing, about one field of one document.

@@ -73,6 +73,8 @@ type unit struct {
 	failed   bool
 	// inputs are the digests of everything that was looked at, by path.
 	inputs map[string]string
+	// content identifies the whole folder where all of it counts; empty: inputs tell.
+	content string
 	// namespace is the default that policies were read with.
 	namespace string
 }
@@ -102,7 +104,7 @@ func (b *Builder) Build(ctx context.Context, files fs.FS, o Options) (render.Tre
 		}
 		built := previous[u.path]
 		if built == nil || built.kind != u.kind || !built.current(files, o) {
-			built = u.build(files, o)
+			built = u.build(ctx, files, o)
 		}
 		next[u.path] = built
 		built.addTo(&tree)
@@ -140,6 +142,9 @@ func (b *Builder) Forget(source string) {
 // current tells that building the unit again would give the same.
 func (u *unit) current(files fs.FS, o Options) bool {
 	if u.namespace != o.DefaultNamespace {
+		return false
+	}
+	if u.content != "" && contentDigest(files, u.path) != u.content {
 		return false
 	}
 	for name, digest := range u.inputs {

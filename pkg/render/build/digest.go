@@ -3,6 +3,7 @@ package build
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io/fs"
 )
 
@@ -38,3 +39,22 @@ func digestOf(files fs.FS, name string) string {
 
 // lstat describes what is at a path without following a symbolic link there.
 func lstat(files fs.FS, name string) (fs.FileInfo, error) { return fs.Lstat(files, name) }
+
+// contentDigest identifies everything below a folder: names, kinds and contents.
+func contentDigest(files fs.FS, dir string) string {
+	if d, ok := files.(Digester); ok {
+		return d.Digest(dir)
+	}
+	sum := sha256.New()
+	err := fs.WalkDir(files, dir, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(sum, "%q %s\n", name, digestOf(files, name))
+		return nil
+	})
+	if err != nil {
+		return digestAbsent
+	}
+	return "sha256:" + hex.EncodeToString(sum.Sum(nil))
+}

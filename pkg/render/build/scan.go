@@ -1,6 +1,7 @@
 package build
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -75,7 +76,7 @@ func (s *scanned) folder(files fs.FS, dir string, o Options) error {
 	case has(kustomizationNames()...):
 		s.units = append(s.units, candidate{path: dir, kind: kustomization})
 		return nil
-	case has("Chart.yaml"):
+	case has(chartFile):
 		s.units = append(s.units, candidate{path: dir, kind: chart})
 		return nil
 	}
@@ -192,18 +193,13 @@ func (s *scanned) dropReferenced(files fs.FS) {
 }
 
 // build builds a unit.
-func (c candidate) build(files fs.FS, o Options) *unit {
+func (c candidate) build(ctx context.Context, files fs.FS, o Options) *unit {
 	u := &unit{path: c.path, kind: c.kind, inputs: map[string]string{}, namespace: o.DefaultNamespace}
 	switch c.kind {
 	case kustomization:
 		u.kustomize(files, o)
 	case chart:
-		name := path.Join(c.path, "Chart.yaml")
-		u.inputs[name] = digestOf(files, name)
-		u.fail(v1alpha1.Problem{
-			Position: v1alpha1.Position{File: name}, ID: v1alpha1.FindingHelmNotSupported, Severity: v1alpha1.SeverityBlocker,
-			Message: "Helm charts are not built by this version; nothing of this source is pruned while the chart is in its path",
-		})
+		u.chart(ctx, files, o)
 	default:
 		u.read(files, o)
 	}

@@ -1,0 +1,427 @@
+package helm
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/BurntSushi/toml"
+	"github.com/Masterminds/sprig/v3"
+	goyaml "sigs.k8s.io/yaml/goyaml.v3"
+
+	"sigs.k8s.io/yaml"
+)
+
+// nondeterministic are the functions whose result differs from run to run, from machine to machine or
+// from cluster to cluster.
+func nondeterministic() []string {
+	return []string{
+		"now", "ago", "randAlphaNum", "randAlpha", "randAscii", "randNumeric", "randBytes", "randInt", "shuffle", "uuidv4",
+		"bcrypt", "htpasswd", "genPrivateKey", "genCA", "genCAWithKey", "genSelfSignedCert", "genSelfSignedCertWithKey",
+		"genSignedCert", "genSignedCertWithKey", "encryptAES", "env", "expandenv", "getHostByName", "lookup",
+	}
+}
+
+// nondeterministicError is the use of such a function.
+type nondeterministicError struct{ function string }
+
+func (e *nondeterministicError) Error() string {
+	return fmt.Sprintf("%s gives another result on each run", e.function)
+}
+
+// statedError is what a chart's author has to say, by fail or required.
+type statedError struct{ text string }
+
+func (e *statedError) Error() string { return e.text }
+
+// functions are those of Helm: sprig's, less what reads the environment, and Helm's own.
+func (e *engine) functions() template.FuncMap {
+	f := sprig.TxtFuncMap()
+	maps.Copy(f, serializers())
+	maps.Copy(f, e.parsers())
+	maps.Copy(f, dates())
+	for _, name := range builders() {
+		f[name] = e.budget.metered(f[name])
+	}
+	maps.Copy(f, e.sizes(f))
+	maps.Copy(f, e.patterns(f))
+	for _, name := range nondeterministic() {
+		f[name] = func(...any) (string, error) { return "", &nondeterministicError{name} }
+	}
+	f["keys"], f["values"] = keys, values
+	f["fail"] = func(text string) (string, error) { return "", &statedError{text} }
+	f["required"] = func(text string, value any) (any, error) {
+		if value == nil || value == "" {
+			return value, &statedError{text}
+		}
+		return value, nil
+	}
+	f["derivePassword"] = e.costly(f["derivePassword"])
+	f[stepFunction], f[meterFunction] = e.budget.step, e.budget.meter
+	return f
+}
+
+// builders make values of several, of which a few make one too large to print.
+func builders() []string {
+	return []string{
+		"dict", "list", "tuple", "set", "pick", "omit", "merge", "mergeOverwrite", "mustMerge", "mustMergeOverwrite",
+		"append", "push", "mustAppend", "mustPush", "prepend", "mustPrepend", "concat", "deepCopy", "mustDeepCopy", "pluck",
+		"cat", "quote", "squote", "toString", "toStrings", "toJson", "mustToJson", "toPrettyJson", "mustToPrettyJson",
+		"toRawJson", "mustToRawJson", "toYaml", "mustToYaml", "toYamlPretty", "toToml", "mustToToml",
+		"fromYaml", "fromYamlArray", "fromJson", "fromJsonArray", "mustFromJson", "fromToml", "split", "splitList", "splitn",
+		"chunk", "mustChunk", "slice", "mustSlice", "reverse", "mustReverse", "uniq", "mustUniq", "without", "mustWithout",
+	}
+}
+
+// keys and values go by the order of keys, where sprig has none.
+func keys(dicts ...map[string]any) []string {
+	var all []string
+	for _, d := range dicts {
+		all = append(all, slices.Sorted(maps.Keys(d))...)
+	}
+	return append([]string{}, all...)
+}
+
+func values(dict map[string]any) []any {
+	all := make([]any, 0, len(dict))
+	for _, key := range slices.Sorted(maps.Keys(dict)) {
+		all = append(all, dict[key])
+	}
+	return all
+}
+
+// costly is a function that takes a tenth of a second for each call, so that few are allowed.
+func (e *engine) costly(function any) any {
+	derive, _ := function.(func(uint32, string, string, string, string) string)
+	return func(counter uint32, kind, password, user, site string) (string, error) {
+		if err := e.budget.spend(maxWork / 16); err != nil {
+			return "", err
+		}
+		return derive(counter, kind, password, user, site), nil
+	}
+}
+
+// dates are sprig's functions on a time that is given, in UTC where sprig takes the zone of the machine.
+func dates() template.FuncMap {
+	in := func(layout string, date any, zone string) (string, error) {
+		var t time.Time
+		switch d := date.(type) {
+		case time.Time:
+			t = d
+		case int64:
+			t = time.Unix(d, 0)
+		case int:
+			t = time.Unix(int64(d), 0)
+		case int32:
+			t = time.Unix(int64(d), 0)
+		default:
+			// sprig takes the present time for anything else.
+			return "", &nondeterministicError{"date without a time"}
+		}
+		location, err := time.LoadLocation(zone)
+		if err != nil || zone == "Local" {
+			location = time.UTC
+		}
+		return t.In(location).Format(layout), nil
+	}
+	parse := func(layout, text string) (time.Time, error) { return time.ParseInLocation(layout, text, time.UTC) }
+	return template.FuncMap{
+		"date":           func(layout string, date any) (string, error) { return in(layout, date, "UTC") },
+		"dateInZone":     in,
+		"date_in_zone":   in,
+		"htmlDate":       func(date any) (string, error) { return in(time.DateOnly, date, "UTC") },
+		"htmlDateInZone": func(date any, zone string) (string, error) { return in(time.DateOnly, date, zone) },
+		"mustToDate":     parse,
+		"toDate": func(layout, text string) time.Time {
+			t, _ := parse(layout, text)
+			return t
+		},
+		"durationRound": func(duration any) (string, error) {
+			if _, isTime := duration.(time.Time); isTime {
+				return "", &nondeterministicError{"durationRound of a time"}
+			}
+			round, _ := sprig.TxtFuncMap()["durationRound"].(func(any) string)
+			return round(duration), nil
+		},
+	}
+}
+
+// sizes are the functions whose result is much larger than what they are given; what it will be is
+// looked at first.
+func (e *engine) sizes(f template.FuncMap) template.FuncMap {
+	within := func(size float64) error {
+		if size > maxText {
+			return tooMuch("a text of more than %d bytes", maxText)
+		}
+		return e.budget.spend(1 + int(max(size, 0))/64)
+	}
+	count := func(start, stop, step int) error {
+		if rounds := math.Abs(float64(stop)-float64(start)) / math.Max(1, math.Abs(float64(step))); rounds > maxValues {
+			return tooMuch("a list of more than %d numbers", maxValues)
+		}
+		return within(math.Abs(float64(stop) - float64(start)))
+	}
+	repeat, _ := f["repeat"].(func(int, string) string)
+	replace, _ := f["replace"].(func(string, string, string) string)
+	indent, _ := f["indent"].(func(int, string) string)
+	wrap, _ := f["wrapWith"].(func(int, string, string) string)
+	join, _ := f["join"].(func(string, any) string)
+	untilStep, _ := f["untilStep"].(func(int, int, int) []int)
+	seq, _ := f["seq"].(func(...int) string)
+	indented := func(n int, text string) (string, error) {
+		if n < 0 {
+			return "", errors.New("an indentation is not negative")
+		}
+		return indent(n, text), nil
+	}
+	checkIndent := func(n int, text string) error {
+		return within(float64(n)*float64(1+strings.Count(text, "\n")) + float64(len(text)))
+	}
+	return template.FuncMap{
+		"repeat": func(n int, text string) (string, error) {
+			if err := within(float64(n) * float64(len(text))); err != nil || n <= 0 {
+				return "", err
+			}
+			return repeat(n, text), nil
+		},
+		"replace": func(from, to, text string) (string, error) {
+			if err := within(float64(strings.Count(text, from))*float64(len(to)) + float64(len(text))); err != nil {
+				return "", err
+			}
+			return replace(from, to, text), nil
+		},
+		"indent": func(n int, text string) (string, error) {
+			if err := checkIndent(n, text); err != nil {
+				return "", err
+			}
+			return indented(n, text)
+		},
+		"nindent": func(n int, text string) (string, error) {
+			if err := checkIndent(n, text); err != nil {
+				return "", err
+			}
+			text, err := indented(n, text)
+			return "\n" + text, err
+		},
+		"wrapWith": func(width int, separator, text string) (string, error) {
+			if err := within(float64(1+len(text)/max(width, 1))*float64(len(separator)) + float64(len(text))); err != nil {
+				return "", err
+			}
+			return wrap(width, separator, text), nil
+		},
+		"join": func(separator string, list any) (string, error) {
+			if _, err := e.budget.meter(list); err != nil {
+				return "", err
+			}
+			texts, _ := f["toStrings"].(func(any) []string)
+			if err := within(float64(len(texts(list))) * float64(len(separator))); err != nil {
+				return "", err
+			}
+			return join(separator, list), nil
+		},
+		"until": func(n int) ([]int, error) {
+			if err := count(0, n, 1); err != nil {
+				return nil, err
+			}
+			step := 1
+			if n < 0 {
+				step = -1
+			}
+			return untilStep(0, n, step), nil
+		},
+		"untilStep": func(start, stop, step int) ([]int, error) {
+			if err := count(start, stop, step); err != nil {
+				return nil, err
+			}
+			return untilStep(start, stop, step), nil
+		},
+		"seq": func(n ...int) (string, error) {
+			for _, each := range n {
+				if err := count(0, each, 1); err != nil {
+					return "", err
+				}
+			}
+			return seq(n...), nil
+		},
+		"printf": e.printf,
+	}
+}
+
+// printf refuses widths, by which a short format makes a long text.
+func (e *engine) printf(format string, args ...any) (string, error) {
+	digits := 0
+	for _, part := range regexp.MustCompile(`%[^%a-zA-Z]*[%a-zA-Z]`).FindAllString(format, -1) {
+		for _, number := range regexp.MustCompile(`[0-9]+`).FindAllString(part, -1) {
+			n, err := strconv.Atoi(number)
+			if err != nil || n > maxText {
+				return "", tooMuch("a width of %s", number)
+			}
+			digits += n
+		}
+		if strings.Contains(part, "*") {
+			return "", errors.New("a width of * is not possible here")
+		}
+	}
+	if digits > maxText {
+		return "", tooMuch("a text of more than %d bytes", maxText)
+	}
+	text := fmt.Sprintf(format, args...)
+	if _, err := e.budget.meter(text); err != nil {
+		return "", err
+	}
+	return text, nil
+}
+
+// patterns are sprig's replacements by regular expression.
+func (e *engine) patterns(f template.FuncMap) template.FuncMap {
+	check := func(pattern, text, with string, expands bool) error {
+		r, err := regexp.Compile(pattern)
+		if err != nil {
+			return nil //nolint:nilerr // sprig says what is wrong with it.
+		}
+		size := float64(len(text)) + float64(len(r.FindAllStringIndex(text, -1)))*float64(len(with))
+		if expands {
+			size += float64(strings.Count(with, "$")) * float64(len(text))
+		}
+		if size > maxText {
+			return tooMuch("a text of more than %d bytes", maxText)
+		}
+		return e.budget.spend(1 + int(size)/16)
+	}
+	guarded := func(name string, expands bool) any {
+		switch inner := f[name].(type) {
+		case func(string, string, string) string:
+			return func(pattern, text, with string) (string, error) {
+				if err := check(pattern, text, with, expands); err != nil {
+					return "", err
+				}
+				return inner(pattern, text, with), nil
+			}
+		case func(string, string, string) (string, error):
+			return func(pattern, text, with string) (string, error) {
+				if err := check(pattern, text, with, expands); err != nil {
+					return "", err
+				}
+				return inner(pattern, text, with)
+			}
+		default:
+			return inner
+		}
+	}
+	return template.FuncMap{
+		"regexReplaceAll":            guarded("regexReplaceAll", true),
+		"mustRegexReplaceAll":        guarded("mustRegexReplaceAll", true),
+		"regexReplaceAllLiteral":     guarded("regexReplaceAllLiteral", false),
+		"mustRegexReplaceAllLiteral": guarded("mustRegexReplaceAllLiteral", false),
+	}
+}
+
+// serializers write values as Helm writes them: errors are swallowed but for the functions that begin
+// with must.
+func serializers() template.FuncMap {
+	toYAML := func(v any) (string, error) {
+		data, err := yaml.Marshal(v)
+		return strings.TrimSuffix(string(data), "\n"), err
+	}
+	toJSON := func(v any) (string, error) {
+		data, err := json.Marshal(v)
+		return string(data), err
+	}
+	toTOML := func(v any) (string, error) {
+		var b bytes.Buffer
+		err := toml.NewEncoder(&b).Encode(v)
+		return b.String(), err
+	}
+	lenient := func(f func(any) (string, error)) func(any) string {
+		return func(v any) string {
+			text, err := f(v)
+			if err != nil {
+				return ""
+			}
+			return text
+		}
+	}
+	return template.FuncMap{
+		"toYaml": lenient(toYAML), "mustToYaml": toYAML, "toJson": lenient(toJSON), "mustToJson": toJSON,
+		"mustToToml": toTOML,
+		"toToml": func(v any) string {
+			text, err := toTOML(v)
+			if err != nil {
+				return err.Error()
+			}
+			return text
+		},
+		"toYamlPretty": lenient(func(v any) (string, error) {
+			var b bytes.Buffer
+			encoder := goyaml.NewEncoder(&b)
+			encoder.SetIndent(2)
+			err := encoder.Encode(v)
+			return strings.TrimSuffix(b.String(), "\n"), err
+		}),
+	}
+}
+
+// parsers read values as Helm reads them: an error becomes part of the value.
+func (e *engine) parsers() template.FuncMap {
+	mapOf := func(unmarshal func([]byte, any) error) func(string) (map[string]any, error) {
+		return func(text string) (map[string]any, error) {
+			m := map[string]any{}
+			if err := e.parsable(text); err != nil {
+				return nil, err
+			}
+			if err := unmarshal([]byte(text), &m); err != nil {
+				m["Error"] = err.Error()
+			}
+			return m, nil
+		}
+	}
+	listOf := func(unmarshal func([]byte, any) error) func(string) ([]any, error) {
+		return func(text string) ([]any, error) {
+			list := []any{}
+			if err := e.parsable(text); err != nil {
+				return nil, err
+			}
+			if err := unmarshal([]byte(text), &list); err != nil {
+				list = []any{err.Error()}
+			}
+			return list, nil
+		}
+	}
+	fromYAML := func(data []byte, into any) error { return yaml.Unmarshal(data, into) }
+	return template.FuncMap{
+		"fromYaml": mapOf(fromYAML), "fromYamlArray": listOf(fromYAML),
+		"fromJson": mapOf(json.Unmarshal), "fromJsonArray": listOf(json.Unmarshal),
+		"fromToml": mapOf(func(data []byte, into any) error { return toml.Unmarshal(data, into) }),
+	}
+}
+
+// parsable tells a text that may be parsed. Where a text may repeat itself by anchors, it has to be short;
+// the parser then stops what repeats too often.
+func (e *engine) parsable(text string) error {
+	values := estimate(text)
+	if values > maxValues || values > maxValues/100 && strings.Contains(text, "*") && strings.Contains(text, "&") {
+		return tooMuch("a text to parse of more than %d values", maxValues)
+	}
+	return e.budget.spend(values)
+}
+
+// estimate is about how many values a text has.
+func estimate(text string) int {
+	n := 1
+	for i := range len(text) {
+		switch text[i] {
+		case ',', '\n', '[', '{':
+			n++
+		}
+	}
+	return n
+}
