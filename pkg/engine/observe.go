@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -160,40 +159,6 @@ func failedSince(taints []corev1.Taint) time.Time {
 		}
 	}
 	return time.Time{}
-}
-
-// recoverPlacements adds, for divided workloads that members hold and no decision is recorded of, the
-// decision that the shares on the members tell. It has no inputs, so it is made again, with those
-// shares as the previous ones: a lost state moves nothing.
-func recoverPlacements(recorded []v1alpha1.Placement, members map[string]plan.Member) []v1alpha1.Placement {
-	known := make(map[v1alpha1.ObjectKey]bool, len(recorded))
-	for _, p := range recorded {
-		known[p.Spec.Workload.Key()] = true
-	}
-	found := map[v1alpha1.ObjectKey]*v1alpha1.Placement{}
-	for cluster, m := range members {
-		for key, held := range m.Objects {
-			if held.Replicas == nil || known[key] {
-				continue
-			}
-			p := found[key]
-			if p == nil {
-				p = &v1alpha1.Placement{Spec: v1alpha1.PlacementSpec{Workload: held.ObjectReference}}
-				found[key] = p
-			}
-			p.Spec.Clusters = append(p.Spec.Clusters, v1alpha1.TargetCluster{Name: cluster, Replicas: held.Replicas})
-		}
-	}
-	if len(found) == 0 {
-		return recorded
-	}
-	all := slices.Clone(recorded)
-	for _, p := range found {
-		slices.SortFunc(p.Spec.Clusters, func(a, b v1alpha1.TargetCluster) int { return strings.Compare(a.Name, b.Name) })
-		all = append(all, *p)
-	}
-	slices.SortFunc(all, func(a, b v1alpha1.Placement) int { return a.Spec.Workload.Compare(b.Spec.Workload) })
-	return all
 }
 
 // readyStatus is the status of the Ready condition of a cluster in a snapshot.

@@ -20,6 +20,8 @@ type inbox struct {
 	configuration *Configuration
 	// changes of orders, the oldest first.
 	changes []orderChange
+	// records is what others did to records of decisions.
+	records RecordChange
 }
 
 // Reconfigure replaces the configuration of an engine, running or not; of several the last one counts. A
@@ -41,6 +43,7 @@ func (e *Engine) takeUp(ctx context.Context) {
 		e.configure(*in.configuration)
 	}
 	e.obey(ctx, in.changes)
+	e.takeRecords(in.records)
 }
 
 // configure makes the pollers and sites those of a configuration and of the orders over it.

@@ -105,7 +105,22 @@ func (c *client) apply(ctx context.Context, ref reference, subresource, field st
 	if subresource != "" {
 		r = r.SubResource(subresource)
 	}
-	data, err := r.DoRaw(ctx)
+	return generationOf(r.DoRaw(ctx))
+}
+
+// patch sends a JSON merge patch and returns the object's new generation.
+func (c *client) patch(ctx context.Context, ref reference, body map[string]any) (generation int64, err error) {
+	data, err := json.Marshal(body)
+	if err != nil {
+		return 0, err
+	}
+	data, err = c.ours.Patch(types.MergePatchType).Resource(ref.resource).NamespaceIfScoped(ref.Namespace, ref.Namespace != "").Name(ref.Name).
+		Param("fieldManager", fieldManager).Body(data).Timeout(writeTimeout).DoRaw(ctx)
+	return generationOf(data, err)
+}
+
+// generationOf reads it from what was answered.
+func generationOf(data []byte, err error) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
@@ -114,16 +129,6 @@ func (c *client) apply(ctx context.Context, ref reference, subresource, field st
 		return 0, fmt.Errorf("read the answer: %w", err)
 	}
 	return answer.Generation, nil
-}
-
-// patch sends a JSON merge patch.
-func (c *client) patch(ctx context.Context, ref reference, body map[string]any) error {
-	data, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
-	return c.ours.Patch(types.MergePatchType).Resource(ref.resource).NamespaceIfScoped(ref.Namespace, ref.Namespace != "").Name(ref.Name).
-		Param("fieldManager", fieldManager).Body(data).Timeout(writeTimeout).Do(ctx).Error()
 }
 
 func (c *client) delete(ctx context.Context, ref reference) error {

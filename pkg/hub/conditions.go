@@ -21,6 +21,8 @@ type verdict struct {
 	reason, message string
 	// reconciling tells that we are at it, stalled that a person has to do something first.
 	reconciling, stalled bool
+	// since is when it became so, where that is known better than by the time of the report.
+	since metav1.Time
 }
 
 // maxMessage bounds a message in a status, in bytes.
@@ -37,6 +39,7 @@ func (v verdict) conditions(last []metav1.Condition, generation int64) []metav1.
 	}
 	meta.SetStatusCondition(&next, metav1.Condition{
 		Type: v1alpha1.ConditionReady, Status: v.ready, Reason: v.reason, Message: message, ObservedGeneration: generation,
+		LastTransitionTime: v.since,
 	})
 	for _, c := range []struct {
 		name string

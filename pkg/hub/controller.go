@@ -131,7 +131,7 @@ func (c *Controller) work(ctx context.Context, f *fence) error {
 	defer group.Wait()
 	defer stop()
 	w := newWriter(writing, c.log, configuration.Config.Plan.RecordInterval.Duration)
-	s := newStore(writing, w, c.log, c.watcher.recordedClusters)
+	s := newStore(writing, w, c.log, c.options.Namespace, c.watcher.recordedClusters)
 	r := newReporter(writing, w, s, c.watcher, c.log)
 	if err := r.seed(); err != nil {
 		return err
@@ -157,6 +157,12 @@ func (c *Controller) work(ctx context.Context, f *fence) error {
 	defer c.engine.Store(nil)
 	c.log.Info("leading", "identity", c.options.Identity, "sources", len(configuration.Sources), "clusters", len(configuration.Clusters))
 	group.Go(func() { w.run(recording) })
+	group.Go(func() { s.run(recording) })
+	group.Go(func() {
+		if err := s.watch(recording, e.RecordChanged); err != nil {
+			c.log.ErrorContext(ctx, "Placements are not watched: what others do to them is seen by the next leader", "error", err)
+		}
+	})
 	group.Go(func() { r.run(recording) })
 	group.Go(func() { c.follow(ctx, e, r, configuration, identity.hubID) })
 	err = e.Run(ctx)

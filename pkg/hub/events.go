@@ -78,7 +78,7 @@ func (r *reporter) event(ctx context.Context, p engine.Problem, kind string) (se
 	}
 	at := metav1.Now()
 	_, err = r.client.core.Events(namespace).Create(ctx, &corev1.Event{
-		ObjectMeta:     metav1.ObjectMeta{Name: fmt.Sprintf("%s.%x", about.Name, time.Now().UnixNano()), Namespace: namespace},
+		ObjectMeta:     metav1.ObjectMeta{Name: r.eventName(about.Name), Namespace: namespace},
 		InvolvedObject: about, Type: kind, Reason: reason, Message: shortened(note, maxNote),
 		FirstTimestamp: at, LastTimestamp: at, Count: 1, Source: corev1.EventSource{Component: fieldManager}, ReportingController: fieldManager,
 	}, metav1.CreateOptions{FieldManager: fieldManager})
@@ -101,6 +101,12 @@ func (r *reporter) regarding(p engine.Problem) (corev1.ObjectReference, bool) {
 		}
 	}
 	return corev1.ObjectReference{}, false
+}
+
+// eventName is one that no other event has: two may be made at the same moment.
+func (r *reporter) eventName(about string) string {
+	r.made++
+	return fmt.Sprintf("%s.%x.%x", about, time.Now().UnixNano(), r.made)
 }
 
 func involved(kind, namespace, name string, uid types.UID) corev1.ObjectReference {

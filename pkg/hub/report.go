@@ -35,6 +35,8 @@ type reporter struct {
 	conditions map[reference][]metav1.Condition
 	standing   map[string]engine.Problem
 	first      bool
+	// made counts events.
+	made int
 }
 
 func newReporter(c *client, w *writer, s *store, watch *watcher, log *slog.Logger) *reporter {
@@ -247,7 +249,7 @@ func (r *reporter) reportClusters(cycle *engine.Cycle, refused map[reference]str
 		seen, planned := known[c.Name]
 		v := verdict{ready: metav1.ConditionUnknown, reason: "NotProbed", message: "the cluster was not asked yet", reconciling: true}
 		if ready := meta.FindStatusCondition(seen.Status.Conditions, v1alpha1.ConditionReady); planned && ready != nil {
-			v = verdict{ready: ready.Status, reason: ready.Reason, message: ready.Message}
+			v = verdict{ready: ready.Status, reason: ready.Reason, message: ready.Message, since: ready.LastTransitionTime}
 		}
 		if why := refused[ref]; why != "" {
 			v = invalid(why)
@@ -317,7 +319,7 @@ func (r *reporter) finalizers(ctx context.Context) error {
 		if err := r.writer.limiter.Wait(ctx); err != nil {
 			return err
 		}
-		err := r.client.patch(ctx, sourceRef(s.Namespace, s.Name), map[string]any{
+		_, err := r.client.patch(ctx, sourceRef(s.Namespace, s.Name), map[string]any{
 			"metadata": map[string]any{"finalizers": next, "resourceVersion": s.ResourceVersion},
 		})
 		if err != nil {

@@ -11,9 +11,6 @@ import (
 	"github.com/armada-sync/armada-sync/pkg/plan"
 )
 
-// maxPlacement is what a Placement may take on the hub, in bytes.
-const maxPlacement = 64 << 10
-
 // A workload on 1,000 clusters, all of them ill with long messages, stays within its size.
 func TestAPlacementOnAThousandClustersIsSmall(t *testing.T) {
 	replicas := int64(123)

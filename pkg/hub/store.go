@@ -2,15 +2,12 @@ package hub
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -27,29 +24,59 @@ const (
 	refusedRetry = 10 * time.Second
 	// saveConcurrency is how many decisions are written at once.
 	saveConcurrency = 8
+	// manyDecisions is from how many on new decisions are kept in the journal first: half a second's
+	// writes.
+	manyDecisions = writesPerSecond / 2
 )
 
 // store keeps an engine's state in Placement objects: each decision before anything is done about it, and
-// its timers later.
+// its timers later. Many decisions at once go to the journal, which takes a few writes, and from there to
+// their Placements as fast as the budget of writes allows.
 type store struct {
-	client *client
-	writer *writer
-	log    *slog.Logger
+	client  *client
+	writer  *writer
+	journal *journal
+	log     *slog.Logger
 	// recorded returns the clusters as the hub has them.
 	recorded func() []v1alpha1.Cluster
+	// wake asks the goroutine of run to look for work.
+	wake chan struct{}
+
+	// paging is held while pages of the journal are arranged and written.
+	paging sync.Mutex
 
 	mu sync.Mutex
-	// kept are the decisions that the hub has.
-	kept map[types.NamespacedName]v1alpha1.Placement
+	// kept are the decisions that Placements say.
+	kept map[types.NamespacedName]record
 	// reports are what else the statuses say.
 	reports map[types.NamespacedName]v1alpha1.PlacementStatus
 	refused map[types.NamespacedName]time.Time
+	ledger  ledger
+	// gone are Placements of workloads that are gone.
+	gone map[types.NamespacedName]v1alpha1.Placement
+	// records are the Placements as they are watched, nil before; tell takes what others did to them.
+	records records
+	tell    func(engine.RecordChange)
+	// busy are Placements that a request is under way for.
+	busy map[types.NamespacedName]bool
 }
 
-func newStore(c *client, w *writer, log *slog.Logger, recorded func() []v1alpha1.Cluster) *store {
+// record is a decision that a Placement says.
+type record struct {
+	v1alpha1.Placement
+	// digest is that of the spec on the hub, as specDigest makes it.
+	digest string
+	// cut is what the Placement does not say, in words, and since when.
+	cut   string
+	since metav1.Time
+}
+
+func newStore(c *client, w *writer, log *slog.Logger, namespace string, recorded func() []v1alpha1.Cluster) *store {
 	return &store{
-		client: c, writer: w, log: log, recorded: recorded, kept: map[types.NamespacedName]v1alpha1.Placement{},
+		client: c, writer: w, log: log, recorded: recorded, journal: &journal{client: c, namespace: namespace},
+		wake: make(chan struct{}, 1), kept: map[types.NamespacedName]record{},
 		reports: map[types.NamespacedName]v1alpha1.PlacementStatus{}, refused: map[types.NamespacedName]time.Time{},
+		ledger: newLedger(), gone: map[types.NamespacedName]v1alpha1.Placement{}, busy: map[types.NamespacedName]bool{},
 	}
 }
 
@@ -57,14 +84,22 @@ func placementRef(p *v1alpha1.Placement) reference {
 	return reference{placements, v1alpha1.KindPlacement, types.NamespacedName{Namespace: p.Namespace, Name: p.Name}}
 }
 
-// Load reads all Placements, and of the Clusters since when they are as they are.
+// Load reads all Placements and what the journal holds beyond them, and of the Clusters since when they are
+// as they are.
 func (s *store) Load(ctx context.Context) (engine.State, error) {
+	pages, err := s.journal.read(ctx)
+	if err != nil {
+		return engine.State{}, err
+	}
 	list, err := s.client.listPlacements(ctx)
 	if err != nil {
 		return engine.State{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for number, decisions := range pages {
+		s.ledger.holds(number, decisions)
+	}
 	state := engine.State{}
 	for _, p := range list {
 		ref := placementRef(&p)
@@ -75,9 +110,18 @@ func (s *store) Load(ctx context.Context) (engine.State, error) {
 		q := v1alpha1.Placement{Spec: p.Spec, Status: timersOf(p.Status)}
 		q.TypeMeta = metav1.TypeMeta{APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.KindPlacement}
 		q.Name, q.Namespace, q.Generation = p.Name, p.Namespace, p.Generation
-		s.kept[ref.NamespacedName] = q
+		s.kept[ref.NamespacedName] = record{Placement: q, digest: specDigest(p.Spec), since: shortenedSince(p.Status)}
+		if open, journaled := s.ledger.open[ref.NamespacedName]; journaled {
+			// A wish is on the Placement alone.
+			open.Spec.RebalanceAt = q.Spec.RebalanceAt
+			s.ledger.open[ref.NamespacedName] = open
+			continue
+		}
 		q.Generation = 0
 		state.Placements = append(state.Placements, q)
+	}
+	for _, p := range s.ledger.open {
+		state.Placements = append(state.Placements, p)
 	}
 	slices.SortFunc(state.Placements, func(a, b v1alpha1.Placement) int { return a.Spec.Workload.Compare(b.Spec.Workload) })
 	for _, c := range s.recorded() {
@@ -85,6 +129,7 @@ func (s *store) Load(ctx context.Context) (engine.State, error) {
 		r.Name, r.Spec.Taints = c.Name, c.Status.Taints
 		state.Clusters = append(state.Clusters, r)
 	}
+	s.nudge()
 	return state, nil
 }
 
@@ -116,198 +161,125 @@ func sameMoves(a, b v1alpha1.PlacementStatus) bool {
 	}) && equality.Semantic.DeepEqual(a.Debts, b.Debts)
 }
 
-// Save writes what was decided anew, for at most a second. Decisions that had no turn wait; so do those that
+// later collects what one Save leaves for the next.
+type later struct{ engine.Kept }
+
+func (l *later) wait(p *v1alpha1.Placement, at time.Time) {
+	l.Waiting[p.Spec.Workload.Key()] = true
+	if l.Again.IsZero() || at.Before(l.Again) {
+		l.Again = at
+	}
+}
+
+// Save keeps what was decided anew, for at most a second. Decisions that had no turn wait; so do those that
 // the hub refuses. An error says that the hub cannot be written to at all.
 func (s *store) Save(ctx context.Context, state engine.State) (engine.Kept, error) {
-	var fresh []v1alpha1.Placement
-	wanted := map[types.NamespacedName]bool{}
-	kept := engine.Kept{Waiting: map[v1alpha1.ObjectKey]bool{}}
-	now := time.Now()
-	later := func(p *v1alpha1.Placement, at time.Time) {
-		if p != nil {
-			kept.Waiting[p.Spec.Workload.Key()] = true
-		}
-		if kept.Again.IsZero() || at.Before(kept.Again) {
-			kept.Again = at
-		}
+	rest := &later{engine.Kept{Waiting: map[v1alpha1.ObjectKey]bool{}}}
+	few, many, err := s.sift(state, rest)
+	if err != nil {
+		return rest.Kept, err
 	}
+	defer s.nudge()
+	ctx, cancel := context.WithTimeoutCause(ctx, saveTime, errOutOfTime)
+	defer cancel()
+	if err := s.page(ctx, many, rest); err != nil {
+		return rest.Kept, err
+	}
+	return rest.Kept, s.each(ctx, few, s.put, func(p *v1alpha1.Placement, err error) {
+		at := time.Now().Add(saveRetry)
+		if err != nil && concernsOne(err) {
+			at = time.Now().Add(refusedRetry)
+		}
+		rest.wait(p, at)
+	})
+}
+
+// sift returns the decisions that are not kept as they are: those for a write each, and those for the
+// journal. What is gone is noted for run.
+func (s *store) sift(state engine.State, rest *later) (few, many []v1alpha1.Placement, err error) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	wanted := make(map[types.NamespacedName]bool, len(state.Placements))
 	for i := range state.Placements {
 		p := &state.Placements[i]
 		name := placementRef(p).NamespacedName
 		wanted[name] = true
+		delete(s.gone, name)
+		open, journaled := s.ledger.open[name]
 		have, exists := s.kept[name]
+		_, paged := s.ledger.page[name]
 		switch {
-		case !exists || !sameDecision(have, *p):
-			if again := s.refused[name]; now.Before(again) {
-				later(p, again)
-				continue
-			}
-			fresh = append(fresh, *p)
-		default:
+		case journaled && sameDecision(open, *p):
+			s.ledger.open[name] = *p // Its timers may be others.
+		case !journaled && exists && sameDecision(have.Placement, *p):
 			have.Status = p.Status
 			s.kept[name] = have
-			if err := s.want(placementRef(p), p.Status, s.reports[name], have.Generation); err != nil {
-				s.mu.Unlock()
-				return kept, err
+			if err := s.want(have, s.reports[name]); err != nil {
+				return nil, nil, err
 			}
+		case s.busy[name] && !paged:
+			rest.wait(p, now.Add(saveRetry))
+		case paged:
+			many = append(many, *p)
+		case now.Before(s.refused[name]):
+			rest.wait(p, s.refused[name])
+		default:
+			few = append(few, *p)
 		}
 	}
-	var gone []v1alpha1.Placement
-	for name, p := range s.kept {
+	if len(few) >= manyDecisions {
+		few, many = nil, append(many, few...)
+	}
+	for name, r := range s.kept {
 		if !wanted[name] {
-			gone = append(gone, p)
+			s.gone[name] = r.Placement
 		}
 	}
+	for name := range s.ledger.open {
+		if !wanted[name] {
+			delete(s.ledger.open, name)
+		}
+	}
+	return few, many, nil
+}
+
+// page writes decisions to the journal, as many pages as there is time for.
+func (s *store) page(ctx context.Context, decisions []v1alpha1.Placement, rest *later) error {
+	if len(decisions) == 0 {
+		return nil
+	}
+	s.paging.Lock()
+	defer s.paging.Unlock()
+	s.mu.Lock()
+	pages := s.ledger.arrange(decisions)
 	s.mu.Unlock()
-	slices.SortFunc(gone, func(a, b v1alpha1.Placement) int { return a.Spec.Workload.Compare(b.Spec.Workload) })
-
-	ctx, cancel := context.WithTimeoutCause(ctx, saveTime, errOutOfTime)
-	defer cancel()
-	err := s.each(ctx, fresh, s.put, func(p *v1alpha1.Placement, err error) {
-		at := time.Now().Add(saveRetry)
-		if err != nil && concernsOne(err) {
-			at = now.Add(refusedRetry)
-		}
-		later(p, at)
-	})
-	if err != nil {
-		return kept, err
-	}
-	err = s.each(ctx, gone, s.drop, func(_ *v1alpha1.Placement, _ error) { later(nil, now.Add(refusedRetry)) })
-	return kept, err
-}
-
-// errOutOfTime ends a Save whose second is over.
-var errOutOfTime = errors.New("the rest is for later")
-
-// concernsOne tells errors about one object from those of the hub.
-func concernsOne(err error) bool {
-	return apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsNotFound(err) || apierrors.IsRequestEntityTooLargeError(err) || apierrors.IsBadRequest(err)
-}
-
-// each does something with every placement, several at once, as long as there is time; left is called, one
-// after another, for those that are not done.
-func (s *store) each(ctx context.Context, list []v1alpha1.Placement, do func(context.Context, *v1alpha1.Placement) error, left func(*v1alpha1.Placement, error)) error {
-	results := make([]error, len(list))
-	next := make(chan int)
-	var workers sync.WaitGroup
-	for range min(saveConcurrency, len(list)) {
-		workers.Go(func() {
-			for i := range next {
-				results[i] = s.paced(ctx, &list[i], do)
+	for number, content := range pages {
+		if s.writer.limiter.Wait(ctx) != nil {
+			for i := range content {
+				rest.wait(&content[i], time.Now().Add(saveRetry))
 			}
-		})
-	}
-	for i := range list {
-		next <- i
-	}
-	close(next)
-	workers.Wait()
-	var failed error
-	for i, err := range results {
-		switch {
-		case err == nil:
 			continue
-		case errors.Is(err, errOutOfTime):
-		case concernsOne(err):
-			s.log.WarnContext(ctx, "the hub refuses to keep a decision, nothing is done about it", "workload", list[i].Spec.Workload.String(), "error", err)
-			s.mu.Lock()
-			s.refused[placementRef(&list[i]).NamespacedName] = time.Now().Add(refusedRetry)
-			s.mu.Unlock()
-		case failed == nil:
-			failed = fmt.Errorf("keep the decision about %s: %w", list[i].Spec.Workload, err)
 		}
-		left(&list[i], err)
-	}
-	return failed
-}
-
-// paced does something when the budget of writes allows it. errOutOfTime: it did not in time.
-func (s *store) paced(ctx context.Context, p *v1alpha1.Placement, do func(context.Context, *v1alpha1.Placement) error) error {
-	if err := s.writer.limiter.Wait(ctx); err != nil {
-		return errOutOfTime // Wait fails for no other reason than the end of ctx.
-	}
-	// What has begun is finished: half a write would be tried again in any case.
-	err := do(context.WithoutCancel(ctx), p)
-	if errors.Is(err, context.Canceled) {
-		return fmt.Errorf("%w: %w", ErrNotLeading, err)
-	}
-	return err
-}
-
-// put writes one decision. Moves come before the shares that they belong to: a crash in between must not
-// leave a share that is gone without the move that keeps its old copy.
-func (s *store) put(ctx context.Context, p *v1alpha1.Placement) error {
-	ref := placementRef(p)
-	s.mu.Lock()
-	have, exists := s.kept[ref.NamespacedName]
-	report := s.reports[ref.NamespacedName]
-	s.mu.Unlock()
-	generation := have.Generation
-	status := func() error {
-		if err := s.want(ref, p.Status, report, generation); err != nil {
+		if err := s.journal.write(context.WithoutCancel(ctx), number, content); err != nil {
 			return err
 		}
-		if sameMoves(have.Status, p.Status) {
-			return nil
-		}
-		return s.writer.writeNow(ctx, ref)
+		s.mu.Lock()
+		s.ledger.holds(number, content)
+		s.mu.Unlock()
 	}
-	if exists {
-		if err := status(); err != nil {
-			return err
-		}
-	}
-	if !exists || !equality.Semantic.DeepEqual(have.Spec, p.Spec) {
-		spec := p.Spec
-		spec.RebalanceAt = nil // A person's wish: it is only ever taken back.
-		var err error
-		if generation, err = s.client.apply(ctx, ref, "", "spec", spec); err != nil {
-			return err
-		}
-		if exists && have.Spec.RebalanceAt != nil && p.Spec.RebalanceAt == nil {
-			if err := s.client.patch(ctx, ref, map[string]any{"spec": map[string]any{"rebalanceAt": nil}}); err != nil {
-				return err
-			}
-		}
-	}
-	if !exists {
-		if err := status(); err != nil {
-			return err
-		}
-	}
-	now := *p
-	now.Generation = generation
-	s.mu.Lock()
-	s.kept[ref.NamespacedName] = now
-	delete(s.refused, ref.NamespacedName)
-	s.mu.Unlock()
-	return s.want(ref, p.Status, report, generation)
+	return nil
 }
 
 // want asks for a status to be written, where it says anything: the one write in a while is not to be spent
-// on a Placement that was made a moment ago.
-func (s *store) want(ref reference, timers, report v1alpha1.PlacementStatus, generation int64) error {
-	next := statusOf(timers, report, generation)
-	if report.Summary == nil && equality.Semantic.DeepEqual(next, v1alpha1.PlacementStatus{ObservedGeneration: generation}) {
+// on a Placement that was made a moment ago. The lock is held.
+func (s *store) want(r record, report v1alpha1.PlacementStatus) error {
+	small, _ := fitted(r.Placement)
+	next := withShortened(statusOf(small.Status, report, r.Generation), r.cut, r.since)
+	if report.Summary == nil && equality.Semantic.DeepEqual(next, v1alpha1.PlacementStatus{ObservedGeneration: r.Generation}) {
 		return nil
 	}
-	return s.writer.want(ref, next)
-}
-
-// drop deletes the Placement of a workload that is gone.
-func (s *store) drop(ctx context.Context, p *v1alpha1.Placement) error {
-	ref := placementRef(p)
-	s.writer.forget(ref)
-	if err := s.client.delete(ctx, ref); err != nil && !apierrors.IsNotFound(err) {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.kept, ref.NamespacedName)
-	delete(s.reports, ref.NamespacedName)
-	return nil
+	return s.writer.want(placementRef(&r.Placement), next)
 }
 
 // report says how the workload of a Placement is doing, where there is one. Make gets what was said last.
@@ -319,8 +291,11 @@ func (s *store) report(name types.NamespacedName, make func(last v1alpha1.Placem
 		return nil
 	}
 	next := make(s.reports[name])
+	if size(next) > reportRoom {
+		next.Worst = nil
+	}
 	s.reports[name] = next
-	return s.writer.want(placementRef(&have), statusOf(have.Status, next, have.Generation))
+	return s.want(have, next)
 }
 
 // names are the names of the Placements by workload.

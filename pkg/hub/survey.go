@@ -68,7 +68,11 @@ func Survey(ctx context.Context, o SurveyOptions) (Surveyed, error) {
 	if err != nil {
 		return Surveyed{}, err
 	}
-	state, err := newStore(c, newWriter(c, o.Log, 0), o.Log, w.recordedClusters).Load(ctx)
+	state, err := newStore(c, newWriter(c, o.Log, 0), o.Log, o.Namespace, w.recordedClusters).Load(ctx)
+	if apierrors.IsForbidden(err) {
+		// Whoever may not read the journal, which is in Secrets, sees what Placements say already.
+		state, err = newStore(c, newWriter(c, o.Log, 0), o.Log, noJournal, w.recordedClusters).Load(ctx)
+	}
 	if err != nil {
 		return Surveyed{}, err
 	}

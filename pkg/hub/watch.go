@@ -125,7 +125,7 @@ func (w *watcher) followSecrets(ctx context.Context) error {
 		}
 		i := metadatainformer.NewFilteredMetadataInformer(w.client.metadata, corev1.SchemeGroupVersion.WithResource("secrets"), ns, 0, cache.Indexers{}, nil).Informer()
 		_, err := i.AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc: func(any) { w.nudge() }, UpdateFunc: func(any, any) { w.nudge() }, DeleteFunc: func(any) { w.nudge() },
+			AddFunc: w.secretChanged, UpdateFunc: func(_, after any) { w.secretChanged(after) }, DeleteFunc: w.secretChanged,
 		})
 		if err != nil {
 			return err
@@ -140,6 +140,13 @@ func (w *watcher) followSecrets(ctx context.Context) error {
 		cancel()
 	}
 	return nil
+}
+
+// secretChanged leaves our own journal out, which nobody refers to.
+func (w *watcher) secretChanged(o any) {
+	if !isJournal(o) {
+		w.nudge()
+	}
 }
 
 // secretsTimeout is how long the first list of a namespace's Secrets is waited for.

@@ -77,8 +77,9 @@ func inWorld(t *testing.T, test func(*world)) {
 	t.Helper()
 	repo := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
+		nodes := []simfleet.NodeSpec{{Count: 2}}
 		fleet, err := simfleet.New(simfleet.Options{
-			Clusters:   []simfleet.ClusterSpec{{Name: "hub"}, {Name: "a"}, {Name: "b"}},
+			Clusters:   []simfleet.ClusterSpec{{Name: "hub"}, {Name: "a", Nodes: nodes}, {Name: "b", Nodes: nodes}},
 			ReadyAfter: 500 * time.Millisecond,
 		})
 		if err != nil {
