@@ -75,6 +75,8 @@ type unit struct {
 	inputs map[string]string
 	// content identifies the whole folder where all of it counts; empty: inputs tell.
 	content string
+	// again tells that the same content may give something else when it is built anew.
+	again bool
 	// namespace is the default that policies were read with.
 	namespace string
 }
@@ -141,7 +143,7 @@ func (b *Builder) Forget(source string) {
 
 // current tells that building the unit again would give the same.
 func (u *unit) current(files fs.FS, o Options) bool {
-	if u.namespace != o.DefaultNamespace {
+	if u.again || u.namespace != o.DefaultNamespace {
 		return false
 	}
 	if u.content != "" && contentDigest(files, u.path) != u.content {

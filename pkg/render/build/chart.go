@@ -95,6 +95,7 @@ func (u *unit) failChart(files fs.FS, err error) {
 		if _, missing := lstat(files, path.Join(u.path, e.File)); e.File != "" && missing == nil {
 			p.Position = v1alpha1.Position{File: path.Join(u.path, e.File), Line: e.Line}
 		}
+		u.again = e.Late
 		if e.Nondeterministic != "" {
 			p.ID = v1alpha1.FindingNondeterministicRender
 		}

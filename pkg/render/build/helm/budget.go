@@ -11,11 +11,11 @@ import (
 // place; a chart of a hundred templates stays below a hundredth of them.
 const (
 	// maxSteps bounds the rounds of loops and the templates that are run.
-	maxSteps = 1_000_000
+	maxSteps = 200_000
 	// maxWork bounds the values that are looked at, and what functions say that they cost.
 	maxWork = 20_000_000
 	// maxWritten bounds what templates write, what they include counted again.
-	maxWritten = 32 << 20
+	maxWritten = 16 << 20
 	// maxText and maxValues bound one value with everything in it.
 	maxText   = 4 << 20
 	maxValues = 200_000

@@ -32,7 +32,8 @@ const (
 	MaxFiles = 20_000
 	MaxBytes = 16 << 20
 
-	maxTime   = 5 * time.Second
+	// maxTime ends what the counts of the budget let through.
+	maxTime   = 2 * time.Second
 	maxPacked = 8
 )
 
@@ -76,7 +77,9 @@ type Error struct {
 	Line int
 	// Nondeterministic is the function whose result differs from run to run; empty: something else.
 	Nondeterministic string
-	Message          string
+	// Late tells that time ran out, so that another try may go better.
+	Late    bool
+	Message string
 }
 
 // Error returns the message.
@@ -120,7 +123,7 @@ func Render(ctx context.Context, from []File, o Options) ([]Output, error) {
 	}
 	written, err := renderTemplates(ctx, c, values)
 	if err != nil {
-		return nil, located(paths.templates(c), err)
+		return nil, located(paths.templates(c), err, ctx.Err() != nil)
 	}
 	return outputs(c, written, paths), nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"text/template"
@@ -13,6 +14,7 @@ import (
 	accessor "helm.sh/helm/v4/pkg/chart"
 	"helm.sh/helm/v4/pkg/chart/common"
 	chart "helm.sh/helm/v4/pkg/chart/v2"
+	"sigs.k8s.io/yaml"
 )
 
 // The functions that are called between the lines of a template.
@@ -23,7 +25,9 @@ const (
 
 // engine runs the templates of one chart.
 type engine struct {
-	budget   budget
+	budget budget
+	// tolerant lets functions whose result differs from run to run give a fixed text.
+	tolerant bool
 	root     *template.Template
 	prepared map[*parse.Tree]bool
 }
@@ -62,16 +66,50 @@ func renderTemplates(ctx context.Context, c *chart.Chart, values common.Values) 
 		}
 		s := scopes[name]
 		s.values["Template"] = map[string]any{"Name": name, "BasePath": s.base}
-		text, err := e.execute(e.root, name, s.values)
-		if err != nil {
+		if written[name], err = e.file(name, s.values); err != nil {
 			return nil, err
 		}
-		written[name] = text
 	}
 	return written, nil
 }
 
 const notesFile = "NOTES.txt"
+
+// file runs the template of a file. Tests and other hooks, which are not applied, may call what they like.
+func (e *engine) file(name string, values map[string]any) (string, error) {
+	text, err := e.execute(e.root, name, values)
+	var forbidden *nondeterministicError
+	if !errors.As(err, &forbidden) {
+		return text, err
+	}
+	e.tolerant = true
+	defer func() { e.tolerant = false }()
+	if again, failed := e.execute(e.root, name, values); failed == nil && onlyHooks(again) {
+		return again, nil
+	}
+	return "", err
+}
+
+// onlyHooks tells that every document of a text is a hook.
+func onlyHooks(text string) bool {
+	if estimate(text) > maxValues/100 {
+		return false
+	}
+	for _, document := range regexp.MustCompile(`(?m)^---[ \t]*`).Split(text, -1) {
+		if strings.TrimSpace(document) == "" {
+			continue
+		}
+		var head struct {
+			Metadata struct {
+				Annotations map[string]string `json:"annotations"`
+			} `json:"metadata"`
+		}
+		if err := yaml.Unmarshal([]byte(document), &head); err != nil || head.Metadata.Annotations["helm.sh/hook"] == "" {
+			return false
+		}
+	}
+	return true
+}
 
 // execute runs a template. A missing value prints as nothing, as Helm has it.
 func (e *engine) execute(t *template.Template, name string, data any) (string, error) {

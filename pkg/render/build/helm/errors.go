@@ -9,10 +9,10 @@ import (
 
 // located makes an error of text/template one that says what is wrong in which file. What it quotes of
 // values is left out, since these may hold secrets; what fail and required say is said.
-func located(paths map[string]string, err error) error {
+func located(paths map[string]string, err error, late bool) error {
 	text := err.Error()
 	file, line := place(paths, text)
-	e := &Error{File: file, Line: line}
+	e := &Error{File: file, Line: line, Late: late}
 	var forbidden *nondeterministicError
 	var stated *statedError
 	switch {

@@ -16,9 +16,8 @@ import (
 
 	"github.com/BurntSushi/toml"
 	"github.com/Masterminds/sprig/v3"
-	goyaml "sigs.k8s.io/yaml/goyaml.v3"
-
 	"sigs.k8s.io/yaml"
+	goyaml "sigs.k8s.io/yaml/goyaml.v3"
 )
 
 // nondeterministic are the functions whose result differs from run to run, from machine to machine or
@@ -55,7 +54,12 @@ func (e *engine) functions() template.FuncMap {
 	maps.Copy(f, e.sizes(f))
 	maps.Copy(f, e.patterns(f))
 	for _, name := range nondeterministic() {
-		f[name] = func(...any) (string, error) { return "", &nondeterministicError{name} }
+		f[name] = func(...any) (string, error) {
+			if e.tolerant {
+				return "random", nil
+			}
+			return "", &nondeterministicError{name}
+		}
 	}
 	f["keys"], f["values"] = keys, values
 	f["fail"] = func(text string) (string, error) { return "", &statedError{text} }
@@ -103,7 +107,7 @@ func values(dict map[string]any) []any {
 func (e *engine) costly(function any) any {
 	derive, _ := function.(func(uint32, string, string, string, string) string)
 	return func(counter uint32, kind, password, user, site string) (string, error) {
-		if err := e.budget.spend(maxWork / 16); err != nil {
+		if err := e.budget.spend(maxWork / 5); err != nil {
 			return "", err
 		}
 		return derive(counter, kind, password, user, site), nil
