@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,10 +18,9 @@ import (
 type previewFlags struct {
 	inputs
 	base, head string
-	outputs    []string
 	exitCode   bool
 	failOn     string
-	print      printFlags
+	output     outputFlags
 }
 
 func newPreview(s streams) *cobra.Command {
@@ -38,6 +35,8 @@ that each concerns, where each changed field comes from, and everything a review
 Changes are success. With --exit-code changes end with 2, and findings at or above the bar with 3; the
 bar is blocker unless --fail-on says otherwise, which alone makes findings count, too.`,
 		Example: `  armada-sync preview --base origin/main --fleet clusters.yaml
+  armada-sync preview --base origin/main --fleet clusters.yaml -o html=preview.html -o sarif=preview.sarif
+  armada-sync preview --base origin/main --fleet clusters.yaml -o markdown=comment.md --repo-url https://github.com/acme/fleet --pr 482
   armada-sync preview --repo shop.git --base main --head feature --fleet clusters.yaml -o text -o json=report.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -49,19 +48,21 @@ bar is blocker unless --fail-on says otherwise, which alone makes findings count
 	f := cmd.Flags()
 	f.StringVar(&flags.base, "base", "", "commit, branch or tag that the change is against, taken at its merge base with the head (required)")
 	f.StringVar(&flags.head, "head", "", "commit, branch or tag with the change (default: as it stands; HEAD of a bare repository)")
-	f.StringArrayVarP(&flags.outputs, "output", "o", []string{"text"}, strings.Join(reportFormatNames(), ", ")+", each optionally with =FILE; may be given several times")
 	f.BoolVar(&flags.exitCode, "exit-code", false, "end with 2 on changes and 3 on findings at or above the bar")
 	f.StringVar(&flags.failOn, "fail-on", "", "end with 3 on findings of this severity or worse: blocker, caution or info")
-	flags.print.register(cmd)
+	flags.output.register(cmd)
 	must(cmd.MarkFlagRequired("base"))
-	must(cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(reportFormatNames(), cobra.ShellCompDirectiveNoFileComp)))
 	must(cmd.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions([]string{"blocker", "caution", "info"}, cobra.ShellCompDirectiveNoFileComp)))
 	return cmd
 }
 
 func runPreview(ctx context.Context, s streams, stdin io.Reader, flags *previewFlags) error {
 	began := time.Now()
-	printers, err := flags.printers(s)
+	options, err := flags.output.options(s, flags.path)
+	if err != nil {
+		return err
+	}
+	printers, err := flags.output.printers(s)
 	if err != nil {
 		return err
 	}
@@ -73,8 +74,14 @@ func runPreview(ctx context.Context, s streams, stdin io.Reader, flags *previewF
 	if err != nil {
 		return err
 	}
+	if options.Exit = exitWords(flags, report, bar); broken {
+		options.Exit = fmt.Sprintf("exit %d", exitError)
+	}
+	if flags.exitCode || flags.failOn != "" {
+		options.Bar = bar
+	}
 	for _, print := range printers {
-		if err := print(report); err != nil {
+		if err := print(report, options); err != nil {
 			return err
 		}
 	}
@@ -173,56 +180,6 @@ func (f *previewFlags) code(r plan.Report, bar v1alpha1.Severity) int {
 		return exitChanges
 	}
 	return exitDone
-}
-
-// printers returns one function for each --output.
-func (f *previewFlags) printers(s streams) ([]func(plan.Report) error, error) {
-	options, err := f.print.options(s)
-	if err != nil {
-		return nil, err
-	}
-	var all []func(plan.Report) error
-	toStdout := 0
-	for _, output := range f.outputs {
-		format, file, toFile := strings.Cut(output, "=")
-		i := slices.IndexFunc(plan.ReportFormats(), func(r plan.ReportFormat) bool { return r.Name == format })
-		if i < 0 {
-			return nil, fmt.Errorf("--output %q: want one of %s, each optionally with =FILE", output, strings.Join(reportFormatNames(), ", "))
-		}
-		printer := plan.ReportFormats()[i].Print
-		if toFile && file == "" {
-			return nil, fmt.Errorf("--output %q: the file has no name", output)
-		}
-		o := options
-		if toFile {
-			o.Color = o.Color && f.print.color == "always"
-		} else if toStdout++; toStdout > 1 {
-			return nil, fmt.Errorf("two outputs for stdout: give all but one a file, as in -o json=report.json")
-		}
-		all = append(all, func(r plan.Report) error {
-			data, err := printer(r, o)
-			if err != nil {
-				return fmt.Errorf("print %s: %w", format, err)
-			}
-			if !toFile {
-				_, err = s.out.Write(data)
-				return err
-			}
-			if err := os.WriteFile(file, data, 0o644); err != nil { //nolint:gosec // A report is meant to be read by others and holds no secret.
-				return fmt.Errorf("write the report: %w", err)
-			}
-			return nil
-		})
-	}
-	return all, nil
-}
-
-func reportFormatNames() []string {
-	var names []string
-	for _, f := range plan.ReportFormats() {
-		names = append(names, f.Name)
-	}
-	return names
 }
 
 // snapshotAge says how old the fleet's facts are; it goes to stderr since it depends on the clock.

@@ -21,6 +21,7 @@ import (
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/plan"
+	"github.com/armada-sync/armada-sync/pkg/plan/report"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected parts of testdata/cases")
@@ -35,7 +36,7 @@ var update = flag.Bool("update", false, "rewrite the expected parts of testdata/
 //	steps.yaml            a list of steps, see step; default: one
 //	want.plan             what each step's plan does, without what stays as it is
 //	want.txt, want.json   the last step's plan as printed
-//	want.preview.txt, want.preview.json   the report from base to head
+//	want.preview.txt, .markdown, .json …   the report from base to head
 //
 // Adding a case means adding a file with the outputs that it is about, left empty, and -update.
 func TestCases(t *testing.T) {
@@ -193,9 +194,13 @@ func runScenario(t failer, files []txtar.File) map[string][]byte {
 	for _, f := range plan.PlanFormats() {
 		got["want."+extension(f.Name)] = printed(t, func(o plan.PrintOptions) ([]byte, error) { return f.Print(last, o) })
 	}
-	report := s.preview(hasBase(files))
-	for _, f := range plan.ReportFormats() {
-		got["want.preview."+extension(f.Name)] = printed(t, func(o plan.PrintOptions) ([]byte, error) { return f.Print(report, o) })
+	seen := s.preview(hasBase(files))
+	for _, f := range report.Formats() {
+		parts, err := f.Print(seen, report.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got["want.preview."+extension(f.Name)] = bytes.Join(parts, nil)
 	}
 	return got
 }

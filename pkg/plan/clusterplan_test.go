@@ -17,6 +17,7 @@ import (
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/plan"
+	"github.com/armada-sync/armada-sync/pkg/plan/report"
 	"github.com/armada-sync/armada-sync/pkg/render"
 )
 
@@ -233,13 +234,13 @@ func TestSecretsStaySecret(t *testing.T) {
 			printed.Write(raw)
 		}
 	}
-	report := plan.Preview(planner.Compute(trees, applied), planner.Compute(changedTrees, plan.NextSnapshot(planner.Compute(trees, applied), applied)), plan.PreviewOptions{})
-	for _, f := range plan.ReportFormats() {
-		raw, err := f.Print(report, plan.PrintOptions{})
+	seen := plan.Preview(planner.Compute(trees, applied), planner.Compute(changedTrees, plan.NextSnapshot(planner.Compute(trees, applied), applied)), plan.PreviewOptions{})
+	for _, f := range report.Formats() {
+		parts, err := f.Print(seen, report.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		printed.Write(raw)
+		printed.Write(bytes.Join(parts, nil))
 	}
 	cp := clusterPlan(t, after)
 	for i := range cp.Operations {

@@ -20,7 +20,7 @@ type check struct {
 func previewChecks() []check {
 	return []check{
 		{
-			"api-served", "API served by the cluster", []string{APINotServed},
+			"api-served", "API served", []string{APINotServed},
 			func(_ *preview, c *v1alpha1.Cluster) bool { return len(c.Status.APIEnablements) > 0 },
 		},
 		{"references", "references (ConfigMap, Secret, ServiceAccount, PersistentVolumeClaim)", []string{MissingReference}, nil},
@@ -33,7 +33,7 @@ func previewChecks() []check {
 			func(_ *preview, c *v1alpha1.Cluster) bool { return c.Status.ResourceSummary != nil },
 		},
 		{"prune", "data that goes or stays behind", []string{PruneData, PruneLastReplica}, (*preview).knowsHeld},
-		{"drift", "drift of what is there (not part of the change)", []string{}, (*preview).knowsDrift},
+		{"drift", "drift of what is there", []string{}, (*preview).knowsDrift},
 	}
 }
 

@@ -22,33 +22,14 @@ type PrintOptions struct {
 	Cluster string
 }
 
-// Printer writes a report in one format. It is pure: equal reports give equal bytes.
-type Printer func(Report, PrintOptions) ([]byte, error)
-
-// PlanPrinter writes a plan in one format.
+// PlanPrinter writes a plan in one format. It is pure: equal plans give equal bytes.
 type PlanPrinter func(*Plan, PrintOptions) ([]byte, error)
-
-// ReportFormat is a format of preview with its printer.
-type ReportFormat struct {
-	Name string
-	// Sentence says what it is for.
-	Sentence string
-	Print    Printer
-}
 
 // PlanFormat is a format of plan with its printer.
 type PlanFormat struct {
 	Name     string
 	Sentence string
 	Print    PlanPrinter
-}
-
-// ReportFormats lists the formats of preview; the first is the default.
-func ReportFormats() []ReportFormat {
-	return []ReportFormat{
-		{"text", "for a terminal", printReportText},
-		{"json", "the contract for everything else", printReportJSON},
-	}
 }
 
 // PlanFormats lists the formats of plan; the first is the default.
@@ -59,8 +40,6 @@ func PlanFormats() []PlanFormat {
 		{"yaml", "the same as JSON, in YAML", printPlanYAML},
 	}
 }
-
-func printReportJSON(r Report, _ PrintOptions) ([]byte, error) { return marshal(r) }
 
 func printPlanJSON(p *Plan, o PrintOptions) ([]byte, error) { return marshal(p.only(o.Cluster)) }
 

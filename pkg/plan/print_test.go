@@ -12,6 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/armada-sync/armada-sync/pkg/plan"
+	"github.com/armada-sync/armada-sync/pkg/plan/report"
 )
 
 // TestTextForPeople prints every case in several widths: no line is wider, no control character gets
@@ -27,10 +28,13 @@ func TestTextForPeople(t *testing.T) {
 			return err
 		}
 		s := readScenario(t, archive.Files)
-		report, p := s.preview(hasBase(archive.Files)), plan.Compute(s.head, s.snap)
+		seen, p := s.preview(hasBase(archive.Files)), plan.Compute(s.head, s.snap)
 		for _, width := range []int{40, 72, 100} {
 			for _, print := range []func(plan.PrintOptions) ([]byte, error){
-				func(o plan.PrintOptions) ([]byte, error) { return plan.ReportFormats()[0].Print(report, o) },
+				func(o plan.PrintOptions) ([]byte, error) {
+					parts, err := report.Text(seen, report.Options{Width: o.Width, Color: o.Color})
+					return bytes.Join(parts, nil), err
+				},
 				func(o plan.PrintOptions) ([]byte, error) { return plan.PlanFormats()[0].Print(p, o) },
 			} {
 				plain, err := print(plan.PrintOptions{Width: width})

@@ -62,6 +62,19 @@ func (p *Page) Split(style Style, left, right string) {
 	p.b.WriteByte('\n')
 }
 
+// Aside writes one line with something behind it that begins at a column, or at the right end where the
+// line reaches further than that.
+func (p *Page) Aside(style Style, line string, column int, aside string) {
+	if gap := column - Columns(line); gap >= 2 && column+Columns(aside) <= p.width {
+		p.b.WriteString(p.paint(style, line))
+		p.b.WriteString(strings.Repeat(" ", gap))
+		p.b.WriteString(aside)
+		p.b.WriteByte('\n')
+		return
+	}
+	p.Split(style, line, aside)
+}
+
 // Words writes words with a prefix, on as many lines as they need; further lines are indented by the
 // width of the prefix, or by at most hang columns.
 func (p *Page) Words(style Style, prefix string, hang int, text string) {

@@ -1,0 +1,518 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/plan"
+	"github.com/armada-sync/armada-sync/pkg/plan/page"
+)
+
+// scene is a report arranged for people: what belongs together stands together, whatever the format.
+type scene struct {
+	*plan.Report
+	tables []table
+	groups []group
+	// held are the objects held back that no group shows.
+	held  []plan.ReportHeld
+	fleet map[string]*plan.ReportCluster
+	// selections describe lists of clusters, by the names joined with spaces.
+	selections map[string]string
+	// namespace is that of every changed object; "" where there are several.
+	namespace string
+}
+
+// table is one workload that moves, with the objects that move along.
+type table struct {
+	*plan.ReportPlacement
+	along         []v1alpha1.ObjectReference
+	rows          []row
+	stay          []string
+	stayReplicas  *int64
+	before, after int
+}
+
+// row is what becomes of a workload on some clusters: one, or several that fare alike.
+type row struct {
+	plan.ReportAssignment
+	clusters []string
+}
+
+// group is a change with what a reader must see beside it.
+type group struct {
+	*plan.ReportGroup
+	// notServed are objects that do not go along since a cluster of the group does not serve their kind.
+	notServed []v1alpha1.ObjectReference
+	// orphans stay behind though the rest of the group is removed.
+	orphans []plan.ReportHeld
+	// findings are those about an object of the group.
+	findings []v1alpha1.Finding
+}
+
+// notServedFilter is the filter of placement that rejects clusters which do not serve a kind.
+const notServedFilter = "APIEnablement"
+
+func arrange(r *plan.Report) *scene {
+	s := &scene{Report: r, fleet: make(map[string]*plan.ReportCluster, len(r.Clusters)), selections: map[string]string{}}
+	for i := range r.Clusters {
+		s.fleet[r.Clusters[i].Name] = &r.Clusters[i]
+	}
+	for i := range r.Groups {
+		if g := &r.Groups[i]; g.Selection != "" {
+			s.selections[strings.Join(g.Clusters, " ")] = g.Selection
+		}
+	}
+	s.arrangeTables()
+	s.arrangeGroups()
+	s.findNamespace()
+	return s
+}
+
+// arrangeTables makes a table of each workload with replicas or an error, and of other objects unless
+// they go where a workload of their policy goes, or where another such object goes.
+func (s *scene) arrangeTables() {
+	var rest []*plan.ReportPlacement
+	for i := range s.Placements {
+		if p := &s.Placements[i]; p.Before != nil || p.After != nil || p.Error != "" {
+			s.tables = append(s.tables, newTable(p))
+		} else {
+			rest = append(rest, p)
+		}
+	}
+	byPolicy := map[plan.PolicyReference][]int{}
+	for i := range s.tables {
+		byPolicy[s.tables[i].Policy] = append(byPolicy[s.tables[i].Policy], i)
+	}
+	alike := map[string]int{}
+next:
+	for _, p := range rest {
+		for _, i := range byPolicy[p.Policy] {
+			if follows(s.tables[i].ReportPlacement, p) {
+				s.tables[i].along = append(s.tables[i].along, p.Workload)
+				continue next
+			}
+		}
+		key := movement(p)
+		if i, known := alike[key]; known {
+			s.tables[i].along = append(s.tables[i].along, p.Workload)
+			continue
+		}
+		alike[key] = len(s.tables)
+		s.tables = append(s.tables, newTable(p))
+	}
+}
+
+// movement is equal for objects without replicas that move alike for the same reasons.
+func movement(p *plan.ReportPlacement) string {
+	var key strings.Builder
+	for _, a := range p.Clusters {
+		fmt.Fprintf(&key, "%q %s %q ", a.Name, a.Action, a.Reasons)
+	}
+	return key.String()
+}
+
+// follows tells whether an object moves as its workload does. Where it is held back, or where its kind is
+// not served, a finding says so and it need not.
+func follows(workload, p *plan.ReportPlacement) bool {
+	excused := map[string]bool{}
+	for _, r := range p.Rejected {
+		for _, name := range r.Clusters {
+			excused[name] = excused[name] || r.Filter == notServedFilter
+		}
+	}
+	where := map[string]plan.PlacementAction{}
+	for _, a := range p.Clusters {
+		where[a.Name] = a.Action
+		excused[a.Name] = excused[a.Name] || a.FilterBy == notServedFilter ||
+			a.Action == plan.PlacementStay && slices.ContainsFunc(a.Reasons, func(r string) bool { return strings.HasPrefix(r, "held:") })
+	}
+	moved := false
+	for _, a := range workload.Clusters {
+		action := where[a.Name]
+		delete(where, a.Name)
+		want := a.Action
+		if want == plan.PlacementRescale {
+			want = plan.PlacementStay
+		}
+		if action != want && !excused[a.Name] {
+			return false
+		}
+		moved = moved || want != plan.PlacementStay
+	}
+	return moved && len(where) == 0
+}
+
+// alikeRows is how many clusters that fare alike get a row of their own each.
+const alikeRows = 4
+
+func newTable(p *plan.ReportPlacement) table {
+	t := table{ReportPlacement: p}
+	type key struct {
+		action        plan.PlacementAction
+		before, after string
+		why           string
+	}
+	merged := map[key][]int{}
+	for i, a := range p.Clusters {
+		if a.Action != plan.PlacementJoin {
+			t.before++
+		}
+		if a.Action != plan.PlacementLeave {
+			t.after++
+		}
+		if a.Action == plan.PlacementStay {
+			t.stay = append(t.stay, a.Name)
+			t.stayReplicas = add(t.stayReplicas, a.After)
+			continue
+		}
+		k := key{a.Action, count(a.Before), count(a.After), a.FilterBy + "\n" + strings.Join(a.Reasons, "\n")}
+		merged[k] = append(merged[k], i)
+	}
+	for _, members := range merged {
+		if len(members) < alikeRows {
+			for _, i := range members {
+				t.rows = append(t.rows, row{p.Clusters[i], []string{p.Clusters[i].Name}})
+			}
+			continue
+		}
+		r := row{ReportAssignment: p.Clusters[members[0]]}
+		// Each has its own score.
+		r.Score, r.Scores = 0, nil
+		for _, i := range members {
+			r.clusters = append(r.clusters, p.Clusters[i].Name)
+		}
+		t.rows = append(t.rows, r)
+	}
+	order := map[plan.PlacementAction]int{plan.PlacementJoin: 0, plan.PlacementLeave: 1, plan.PlacementRescale: 2}
+	slices.SortFunc(t.rows, func(a, b row) int {
+		return cmp.Or(cmp.Compare(order[a.Action], order[b.Action]), cmp.Compare(delta(b), delta(a)), strings.Compare(a.clusters[0], b.clusters[0]))
+	})
+	return t
+}
+
+// delta is by how many replicas a row differs, 0 for objects without.
+func delta(r row) int64 {
+	if r.Before == nil || r.After == nil {
+		return 0
+	}
+	return *r.After - *r.Before
+}
+
+func add(sum, n *int64) *int64 {
+	if n == nil {
+		return sum
+	}
+	total := *n
+	if sum != nil {
+		total += *sum
+	}
+	return &total
+}
+
+// count writes a number of replicas, "–" for objects without.
+func count(n *int64) string {
+	if n == nil {
+		return "–"
+	}
+	return fmt.Sprint(*n)
+}
+
+// rejected are the clusters that a workload is not on and does not come to, by name.
+func (t *table) rejected() []string {
+	seen := map[string]bool{}
+	for _, r := range t.Rejected {
+		for _, name := range r.Clusters {
+			seen[name] = true
+		}
+	}
+	return sortedKeys(seen)
+}
+
+// score writes what made a cluster rank where it does, without scorers that gave nothing.
+func score(a plan.ReportAssignment) string {
+	if a.Score == 0 {
+		return ""
+	}
+	var parts []string
+	for _, name := range sortedKeys(a.Scores) {
+		if n := a.Scores[name]; n != 0 {
+			parts = append(parts, fmt.Sprintf("%s %d", page.Scrub(name), n))
+		}
+	}
+	text := fmt.Sprintf("score %d", a.Score)
+	if len(parts) > 0 {
+		text += " (" + strings.Join(parts, ", ") + ")"
+	}
+	return text
+}
+
+func (s *scene) arrangeGroups() {
+	shown := make([]bool, len(s.Held))
+	for i := range s.Groups {
+		g := group{ReportGroup: &s.Groups[i]}
+		for _, f := range s.Findings {
+			if concerns(f, g.ReportGroup) {
+				g.findings = append(g.findings, f)
+			}
+			if f.ID == plan.APINotServed && f.Object != nil && g.Action == v1alpha1.ActionCreate && overlap(f.Clusters, g.Clusters) {
+				g.notServed = append(g.notServed, *f.Object)
+			}
+		}
+		if g.Action == v1alpha1.ActionPrune {
+			for j, h := range s.Held {
+				// What stays behind on every one of these clusters and on no other is told here alone.
+				if h.Gate == v1alpha1.GateHeld.Of("prune-confirm") && overlap(h.Clusters, g.Clusters) {
+					g.orphans = append(g.orphans, h)
+					shown[j] = shown[j] || slices.Equal(h.Clusters, g.Clusters)
+				}
+			}
+		}
+		s.groups = append(s.groups, g)
+	}
+	for i, h := range s.Held {
+		if !shown[i] {
+			s.held = append(s.held, h)
+		}
+	}
+}
+
+// concerns tells whether a finding is about an object of a group, on one of its clusters.
+func concerns(f v1alpha1.Finding, g *plan.ReportGroup) bool {
+	if f.Object == nil || len(f.Clusters) > 0 && !overlap(f.Clusters, g.Clusters) {
+		return false
+	}
+	return slices.ContainsFunc(g.Objects, func(o plan.ReportObject) bool { return o.ObjectReference == *f.Object })
+}
+
+// overlap tells whether two sorted lists have a name in common.
+func overlap(a, b []string) bool {
+	return slices.ContainsFunc(a, func(name string) bool {
+		_, found := slices.BinarySearch(b, name)
+		return found
+	})
+}
+
+func (s *scene) findNamespace() {
+	first := true
+	for _, g := range s.groups {
+		for _, o := range g.Objects {
+			switch {
+			case first:
+				s.namespace, first = o.Namespace, false
+			case o.Namespace != s.namespace:
+				s.namespace = ""
+				return
+			}
+		}
+	}
+}
+
+// short names an object without its namespace, where that goes without saying.
+func (s *scene) short(ref v1alpha1.ObjectReference) string {
+	if ref.Namespace == "" || ref.Namespace == s.namespace {
+		return page.Scrub(ref.Name)
+	}
+	return page.Scrub(ref.Namespace + "/" + ref.Name)
+}
+
+// title names an object as "namespace/name".
+func title(ref v1alpha1.ObjectReference) string {
+	if ref.Namespace == "" {
+		return page.Scrub(ref.Name)
+	}
+	return page.Scrub(ref.Namespace + "/" + ref.Name)
+}
+
+// listedClusters is how many clusters a line names before it counts.
+const listedClusters = 6
+
+// where names clusters in one line: by what they have in common where that is exact, else by name, or
+// else the first of them and how many more.
+func (s *scene) where(names []string, separator string) string {
+	if text := s.describe(names); text != "" {
+		return page.Scrub(text)
+	}
+	return firstClusters(names, separator)
+}
+
+func firstClusters(names []string, separator string) string {
+	shown := names
+	if len(names) > listedClusters+2 {
+		shown = names[:listedClusters]
+	}
+	text := page.Scrub(strings.Join(shown, separator))
+	if rest := len(names) - len(shown); rest > 0 {
+		text += fmt.Sprintf(" + %d more", rest)
+	}
+	return text
+}
+
+// fewClusters is how many clusters are better named than described.
+const fewClusters = 3
+
+// describe says in a few words which clusters a list is, "" where nothing is exact.
+func (s *scene) describe(names []string) string {
+	if len(names) <= fewClusters {
+		return ""
+	}
+	if text := s.selections[strings.Join(names, " ")]; text != "" {
+		return text
+	}
+	if len(names) == len(s.Clusters) {
+		return fmt.Sprintf("all %d", len(names))
+	}
+	first := s.fleet[names[0]]
+	if first == nil || first.Region == "" {
+		return ""
+	}
+	for _, name := range names {
+		if c := s.fleet[name]; c == nil || c.Region != first.Region {
+			return ""
+		}
+	}
+	total := 0
+	for i := range s.Clusters {
+		if s.Clusters[i].Region == first.Region {
+			total++
+		}
+	}
+	if total != len(names) {
+		return ""
+	}
+	return fmt.Sprintf("all %d with region %s", total, first.Region)
+}
+
+// tally counts the clusters by the most that happens to them: joining or leaving says more than a new
+// share, and that more than a new field.
+type tally struct{ joins, leaves, rescaled, reconfigured int }
+
+func (s *scene) tally() tally {
+	rank := map[string]int{}
+	note := func(name string, n int) { rank[name] = max(rank[name], n) }
+	for i := range s.Placements {
+		for _, a := range s.Placements[i].Clusters {
+			switch a.Action {
+			case plan.PlacementJoin:
+				note(a.Name, 4)
+			case plan.PlacementLeave:
+				note(a.Name, 3)
+			case plan.PlacementRescale:
+				note(a.Name, 2)
+			case plan.PlacementStay:
+			}
+		}
+	}
+	for i := range s.Groups {
+		for _, name := range s.Groups[i].Clusters {
+			note(name, 1)
+		}
+	}
+	var t tally
+	for _, n := range rank {
+		switch n {
+		case 4:
+			t.joins++
+		case 3:
+			t.leaves++
+		case 2:
+			t.rescaled++
+		default:
+			t.reconfigured++
+		}
+	}
+	return t
+}
+
+// shortCommit shortens a commit, with or without the name of its branch.
+func shortCommit(commit string) string {
+	if _, hash, found := strings.Cut(commit, ":"); found {
+		commit = hash
+	} else if len(commit) != 40 && len(commit) != 64 {
+		return page.Scrub(cmp.Or(commit, "?"))
+	}
+	return page.Scrub(commit[:min(len(commit), 7)])
+}
+
+// taken says when the fleet was looked at, "" where that is not known.
+func (s *scene) taken() string {
+	if s.Snapshot.TakenAt == nil {
+		return ""
+	}
+	return s.Snapshot.TakenAt.Format("2006-01-02 15:04 UTC")
+}
+
+// size says how much the change is about.
+func (s *scene) size() string {
+	return plural(s.Summary.Workloads, "workload", "workloads") + ", " + plural(s.Summary.Policies, "policy", "policies")
+}
+
+// countFindings writes "1 blocker, 3 cautions".
+func countFindings(findings []v1alpha1.Finding) (blockers, cautions int) {
+	for _, f := range findings {
+		switch f.Severity {
+		case v1alpha1.SeverityBlocker:
+			blockers++
+		case v1alpha1.SeverityCaution:
+			cautions++
+		case v1alpha1.SeverityInfo:
+		}
+	}
+	return blockers, cautions
+}
+
+// sign is how an action is marked.
+func sign(a v1alpha1.Action) string {
+	switch a {
+	case v1alpha1.ActionCreate:
+		return "+"
+	case v1alpha1.ActionConfigure:
+		return "~"
+	case v1alpha1.ActionPrune:
+		return "-"
+	case v1alpha1.ActionUnchanged, v1alpha1.ActionSkip:
+	}
+	return "="
+}
+
+// objects are those of a group, workloads first.
+func (g *group) objects() []plan.ReportObject {
+	sorted := slices.Clone(g.Objects)
+	slices.SortStableFunc(sorted, func(a, b plan.ReportObject) int {
+		return cmp.Compare(boolRank(a.Replicas == nil), boolRank(b.Replicas == nil))
+	})
+	return sorted
+}
+
+func boolRank(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// about says how much an object is and what its removal waits for.
+func about(o plan.ReportObject) string {
+	var parts []string
+	if o.Replicas != nil {
+		parts = append(parts, plural(*o.Replicas, "replica", "replicas"))
+	}
+	if o.Storage != "" {
+		parts = append(parts, page.Cut(page.Scrub(o.Storage), 20))
+	}
+	if o.Gate != "" {
+		parts = append(parts, "["+page.Cut(page.Scrub(string(o.Gate)), 120)+"]")
+	}
+	return strings.Join(parts, "  ")
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	all := make([]string, 0, len(m))
+	for k := range m {
+		all = append(all, k)
+	}
+	slices.Sort(all)
+	return all
+}
