@@ -35,6 +35,8 @@ var update = flag.Bool("update", false, "rewrite the expected parts of testdata/
 //	base-sources.yaml     those of before; default: the same, with nothing wrong
 //	steps.yaml            a list of steps, see step; default: one
 //	want.plan             what each step's plan does, without what stays as it is
+//	want.waits            what each step's plan says of what has not happened yet
+//	want.records          which evictions, moves and timers are recorded after each step
 //	want.txt, want.json   the last step's plan as printed
 //	want.preview.txt, .markdown, .json …   the report from base to head
 //
@@ -63,10 +65,17 @@ type step struct {
 	Members map[string]memberChange `json:"members"`
 	// Taints replace those of clusters.
 	Taints map[string][]taint `json:"taints"`
+	// Limited and Stopped are the guards of a controller from this step on; a stop that ends is lifted
+	// at the time of the step.
+	Limited *bool   `json:"limited"`
+	Stopped *string `json:"stopped"`
+	// Rebalance asks for it, for every workload.
+	Rebalance bool `json:"rebalance"`
 }
 
 type taint struct {
 	Key    string `json:"key"`
+	Value  string `json:"value"`
 	Effect string `json:"effect"`
 }
 
@@ -78,13 +87,15 @@ type memberChange struct {
 
 type objectChange struct {
 	v1alpha1.ObjectReference
-	Gone        bool             `json:"gone"`
-	Health      *v1alpha1.Health `json:"health"`
-	Prune       *string          `json:"prune"`
-	Source      *string          `json:"source"`
-	Terminating bool             `json:"terminating"`
-	Paused      metav1.Duration  `json:"paused"`
-	Drift       []string         `json:"drift"`
+	Gone          bool              `json:"gone"`
+	Health        *v1alpha1.Health  `json:"health"`
+	Prune         *string           `json:"prune"`
+	Source        *string           `json:"source"`
+	Terminating   bool              `json:"terminating"`
+	Paused        metav1.Duration   `json:"paused"`
+	Drift         []string          `json:"drift"`
+	Unschedulable int64             `json:"unschedulable"`
+	State         map[string]string `json:"state"`
 	// OwnedFields is a fieldsV1 document.
 	OwnedFields map[string]any `json:"ownedFields"`
 }
@@ -177,7 +188,7 @@ func runScenario(t failer, files []txtar.File) map[string][]byte {
 		snap = plan.NextSnapshot(base, s.snap)
 	}
 	planner := plan.NewPlanner(plan.Options{})
-	var out bytes.Buffer
+	var out, waits, records bytes.Buffer
 	var last *plan.Plan
 	for i, st := range s.steps {
 		if last != nil {
@@ -186,11 +197,15 @@ func runScenario(t failer, files []txtar.File) map[string][]byte {
 		snap = st.apply(t, snap)
 		last = planner.Compute(s.head, snap)
 		if len(s.steps) > 1 {
-			fmt.Fprintf(&out, "== step %d\n", i+1)
+			for _, b := range []*bytes.Buffer{&out, &waits, &records} {
+				fmt.Fprintf(b, "== step %d\n", i+1)
+			}
 		}
 		describePlan(&out, last)
+		describeWaits(&waits, last)
+		describeRecords(&records, plan.NextPlacements(last, snap))
 	}
-	got := map[string][]byte{"want.plan": out.Bytes()}
+	got := map[string][]byte{"want.plan": out.Bytes(), "want.waits": waits.Bytes(), "want.records": records.Bytes()}
 	for _, f := range plan.PlanFormats() {
 		got["want."+extension(f.Name)] = printed(t, func(o plan.PrintOptions) ([]byte, error) { return f.Print(last, o) })
 	}
@@ -263,10 +278,75 @@ func describePlan(out *bytes.Buffer, p *plan.Plan) {
 	}
 }
 
+// describeWaits writes one line for each thing that has not happened yet.
+func describeWaits(out *bytes.Buffer, p *plan.Plan) {
+	for _, e := range p.Placements {
+		for _, w := range e.Waiting {
+			fmt.Fprintf(out, "%s on %s: %s\n", e.Workload, w.Cluster, w.Message)
+		}
+	}
+}
+
+// describeRecords writes one line for each workload and what is remembered of its moves.
+func describeRecords(out *bytes.Buffer, placements []v1alpha1.Placement) {
+	clock := func(t metav1.Time) string { return t.UTC().Format(time.TimeOnly) }
+	for _, p := range placements {
+		fmt.Fprintf(out, "%s:", p.Spec.Workload)
+		for _, t := range p.Spec.Clusters {
+			fmt.Fprintf(out, " %s", t.Name)
+			if t.Replicas != nil {
+				fmt.Fprintf(out, "=%d", *t.Replicas)
+			}
+		}
+		for _, m := range p.Status.Moves {
+			fmt.Fprintf(out, ", moves from %s since %s", m.From, clock(m.Since))
+			if m.HealthySince != nil {
+				fmt.Fprintf(out, " healthy %s", clock(*m.HealthySince))
+			}
+		}
+		for _, list := range []struct {
+			word  string
+			times []v1alpha1.ClusterTime
+		}{{"owes", p.Status.Debts}, {"unhealthy", p.Status.UnhealthySince}, {"evicted", p.Status.Evictions}} {
+			for _, c := range list.times {
+				fmt.Fprintf(out, ", %s %s %s", list.word, c.Cluster, clock(c.Time))
+			}
+		}
+		for _, t := range []struct {
+			word string
+			time *metav1.Time
+		}{{"rebalance at", p.Spec.RebalanceAt}, {"failback since", p.Status.FailbackSince}, {"imbalance since", p.Status.ImbalanceSince}} {
+			if t.time != nil {
+				fmt.Fprintf(out, ", %s %s", t.word, clock(*t.time))
+			}
+		}
+		for _, s := range p.Status.Preserved {
+			fmt.Fprintf(out, ", on %s from %s %v", s.Cluster, s.From, s.Labels)
+		}
+		out.WriteByte('\n')
+	}
+}
+
 // apply changes a snapshot as a step says.
 func (st step) apply(t failer, snap plan.Snapshot) plan.Snapshot {
 	t.Helper()
 	snap.Now = snap.Now.Add(st.Advance.Duration)
+	if st.Limited != nil {
+		snap.Guards.Limited = *st.Limited
+	}
+	if st.Stopped != nil {
+		if *st.Stopped == "" && snap.Guards.Stopped != "" {
+			snap.Guards.Lifted = snap.Now
+		}
+		snap.Guards.Stopped = *st.Stopped
+	}
+	if st.Rebalance {
+		snap.Placements = slices.Clone(snap.Placements)
+		for i := range snap.Placements {
+			at := metav1.NewTime(snap.Now)
+			snap.Placements[i].Spec.RebalanceAt = &at
+		}
+	}
 	snap.Members = maps.Clone(snap.Members)
 	if snap.Members == nil {
 		snap.Members = map[string]plan.Member{}
@@ -316,7 +396,7 @@ func (o objectChange) apply(t failer, objects map[v1alpha1.ObjectKey]plan.Held, 
 	if o.Source != nil {
 		held.Source = *o.Source
 	}
-	held.Terminating, held.Drift = o.Terminating, o.Drift
+	held.Terminating, held.Drift, held.Unschedulable, held.State = o.Terminating, o.Drift, o.Unschedulable, o.State
 	if o.Paused.Duration != 0 {
 		held.PausedUntil = now.Add(o.Paused.Duration)
 	}
@@ -336,7 +416,7 @@ func withTaints(c v1alpha1.Cluster, taints []taint, now time.Time) v1alpha1.Clus
 	c.Spec.Taints = nil
 	added := metav1.NewTime(now)
 	for _, tt := range taints {
-		c.Spec.Taints = append(c.Spec.Taints, corev1.Taint{Key: tt.Key, Effect: corev1.TaintEffect(tt.Effect), TimeAdded: &added})
+		c.Spec.Taints = append(c.Spec.Taints, corev1.Taint{Key: tt.Key, Value: tt.Value, Effect: corev1.TaintEffect(tt.Effect), TimeAdded: &added})
 	}
 	return c
 }

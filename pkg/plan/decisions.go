@@ -15,6 +15,7 @@ import (
 // twice.
 func (c *computation) decide() {
 	c.findAutoscalers()
+	c.pacer = c.newPacer()
 	var crds, rest []*item
 	for _, it := range c.items {
 		switch {
@@ -37,7 +38,22 @@ func (c *computation) schedule(items []*item, classes map[string]int32, served m
 	for _, it := range items {
 		requests = append(requests, c.request(it, classes, served))
 	}
+	asked := len(c.asked)
 	decisions := c.placements(requests, memory)
+	if c.pace(items, requests, decisions) {
+		requests = slices.Clone(requests) // the first ones belong to the memory now
+		for i, it := range items {
+			if it.stay != "" {
+				if runsPods(it) {
+					c.staying = append(c.staying, it)
+				}
+				requests[i].Stay = it.stay
+				requests[i].Previous = c.previous(it)
+			}
+		}
+		c.asked = c.asked[:asked]
+		decisions = c.placements(requests, memory)
+	}
 	for i, it := range items {
 		c.accept(it, decisions[i])
 	}
@@ -60,7 +76,7 @@ func (c *computation) request(it *item, classes map[string]int32, served map[gro
 		Bound: c.placementBound(it), Refused: c.refusal(it),
 		Strategy: &it.owner.Spec.Placement, PolicyPriority: it.owner.priority(), Indivisible: facts.Indivisible,
 		Pinned: c.pinned(it), CRDOnClusters: served[groupKind{it.key.Group, it.key.Kind}],
-		Previous: c.previous(it), Held: c.holders(it),
+		Previous: c.previous(it), Held: c.holders(it), Unschedulable: c.unschedulable(it),
 	}
 	if p := it.owner.Spec.SchedulePriority; p != nil {
 		r.ClassPriority = classes[p.PriorityClassName]
@@ -96,6 +112,20 @@ func (c *computation) holdersReachable(it *item) bool {
 	return true
 }
 
+// unschedulable returns how many pods of a workload have found no node for long, by cluster.
+func (c *computation) unschedulable(it *item) map[string]int64 {
+	var counts map[string]int64
+	for i, cl := range c.clusters {
+		if held, ok := c.held(i, it.key); ok && held.Unschedulable > 0 {
+			if counts == nil {
+				counts = map[string]int64{}
+			}
+			counts[cl.Name] = held.Unschedulable
+		}
+	}
+	return counts
+}
+
 // holders names the clusters that hold an object.
 func (c *computation) holders(it *item) map[string]bool {
 	names := map[string]bool{}
@@ -119,6 +149,9 @@ func (c *computation) previous(it *item) *placement.Previous {
 		if r.Status.FailbackSince != nil {
 			p.FailbackSince = &r.Status.FailbackSince.Time
 		}
+		if r.Status.ImbalanceSince != nil {
+			p.ImbalanceSince = &r.Status.ImbalanceSince.Time
+		}
 		return p
 	}
 	p := &placement.Previous{}
@@ -135,7 +168,7 @@ func (c *computation) previous(it *item) *placement.Previous {
 
 // accept turns a decision into targets. One that failed holds everything where it is.
 func (c *computation) accept(it *item, d placement.Decision) {
-	it.entry = &PlacementEntry{Workload: it.ref, Source: it.source.Source, Policy: it.owner.reference(), Decision: d}
+	it.entry = &PlacementEntry{Workload: it.ref, Source: it.source.Source, Policy: it.owner.reference(), Decision: d, Stay: it.stay}
 	if it.denied == "" {
 		c.noteDecision(it, d)
 	}

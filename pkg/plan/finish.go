@@ -14,6 +14,7 @@ func (c *computation) finish() *Plan {
 	c.reportBeyond()
 	c.reportAutoscalers()
 	c.reportHeld()
+	c.reportStays()
 	c.reportUncheckedSecrets()
 	c.reportBadOrder()
 	c.reportNotServed()
@@ -28,6 +29,7 @@ func (c *computation) finish() *Plan {
 	for _, it := range c.items {
 		if it.entry != nil {
 			normalize(&it.entry.Decision)
+			it.entry.Waiting = c.waits(it)
 			p.Placements = append(p.Placements, *it.entry)
 		}
 	}
@@ -211,7 +213,7 @@ func (c *computation) recheckAt() time.Time {
 			continue
 		}
 		for _, u := range c.recordUnhealthy(it, c.snap.Now) {
-			sooner(u.Time.Add(c.tolerated(it.owner.Spec.Failover.Application)))
+			sooner(c.evictedAt(u, it.owner.Spec.Failover.Application))
 		}
 	}
 	for i := range c.moves {
@@ -221,6 +223,10 @@ func (c *computation) recheckAt() time.Time {
 		} else if d.status.From != "" {
 			sooner(d.status.Since.Add(c.grace(d.item)))
 		}
+	}
+	sooner(c.pacer.next)
+	if until := c.config.Failover.PausedUntil; until != nil {
+		sooner(until.Time)
 	}
 	for _, m := range c.snap.Members {
 		for _, held := range m.Objects {

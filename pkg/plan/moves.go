@@ -24,6 +24,8 @@ const (
 	moveTogether    = "together"
 	movePurge       = "purge"
 	moveRecovering  = "recovering"
+	moveRate        = "rate"
+	moveStopped     = "stopped"
 )
 
 // departure is one copy of a workload that has to leave a cluster.
@@ -56,6 +58,7 @@ func (c *computation) gateMoves() {
 	for i := range c.moves {
 		c.gateMove(&c.moves[i])
 	}
+	c.paceRemovals()
 	for c.joinPolicies() || c.joinNeeds() {
 		// Each round adds at least one gate, so this ends.
 	}
@@ -191,11 +194,12 @@ func (c *computation) comingBack(cluster int) bool {
 	return closed
 }
 
-// settled tells whether a cluster holds the desired version of an object healthy.
+// settled tells whether a cluster holds the desired version of an object healthy. What a cluster that
+// cannot be reached held last proves nothing.
 func (c *computation) settled(it *item, cluster int) bool {
 	held, isHeld := c.held(cluster, it.key)
 	i, isTarget := it.targetIndex(cluster)
-	return isHeld && isTarget && it.targets[i].settled && isHealthy(held)
+	return isHeld && isTarget && it.targets[i].settled && c.reachable(cluster) && isHealthy(held)
 }
 
 // isHealthy judges a held object. Kinds that have no state of their own are healthy by existing.
@@ -252,7 +256,7 @@ func (c *computation) keepLastHealthy(d *departure) {
 		return
 	}
 	for _, t := range d.item.targets {
-		if other, ok := c.held(t.cluster, d.item.key); ok && isHealthy(other) {
+		if other, ok := c.held(t.cluster, d.item.key); ok && c.reachable(t.cluster) && isHealthy(other) {
 			return
 		}
 	}
@@ -338,23 +342,34 @@ func (d *departure) ready() bool {
 	return d.change.Action == v1alpha1.ActionPrune && d.change.Gate == ""
 }
 
-// joinPolicies makes the objects of one policy leave a cluster together. It tells whether it added a
-// gate.
+// joinPolicies makes the objects of one policy leave a cluster together. Of those that run pods each
+// goes in its own time, since they may be many and take turns: it waits for what has no pods and waits
+// for its own sake, such as the Service before it. It tells whether it added a gate.
 func (c *computation) joinPolicies() bool {
 	type group struct {
 		policy  *policy
 		cluster int
+		// pods tells whom the group is for.
+		pods bool
 	}
 	waiting := map[group]*departure{}
 	for i := range c.moves {
-		if d := &c.moves[i]; d.waits() && d.item.owner != nil && waiting[group{d.item.owner, d.cluster}] == nil {
-			waiting[group{d.item.owner, d.cluster}] = d
+		d := &c.moves[i]
+		if !d.waits() || d.item.owner == nil {
+			continue
+		}
+		if all := (group{d.item.owner, d.cluster, false}); waiting[all] == nil {
+			waiting[all] = d
+		}
+		together := d.change.Gate == v1alpha1.GateMove.Of(moveTogether)
+		if pods := (group{d.item.owner, d.cluster, true}); waiting[pods] == nil && !runsPods(d.item) && !together {
+			waiting[pods] = d
 		}
 	}
 	joined := false
 	for i := range c.moves {
 		d := &c.moves[i]
-		first := waiting[group{d.item.owner, d.cluster}]
+		first := waiting[group{d.item.owner, d.cluster, runsPods(d.item)}]
 		if d.ready() && first != nil && c.purge(d.item, d.cluster) != v1alpha1.PurgeDirectly {
 			d.gate(moveTogether, "leaves together with "+first.item.ref.String())
 			joined = true
@@ -383,10 +398,45 @@ func (c *computation) joinNeeds() bool {
 	joined := false
 	for i := range c.moves {
 		d := &c.moves[i]
-		if user := needed[place{d.item.key, d.cluster}]; user != nil && d.ready() {
+		user := needed[place{d.item.key, d.cluster}]
+		if user == nil && d.ready() {
+			user = c.remainingUser(d)
+		}
+		if user != nil && d.ready() {
 			d.gate(moveTogether, "leaves together with "+user.ref.String())
 			joined = true
 		}
 	}
 	return joined
+}
+
+// remainingUser returns what may need an object that a taint drives off a cluster, and stays there: what
+// refers to it and is pinned, or tolerates what the object does not; and what runs beside it, in its
+// namespace or for what has none in any, and waits for its turn to leave.
+func (c *computation) remainingUser(d *departure) *item {
+	if d.item.entry == nil || rejectedBy(d.item.entry.Decision, c.clusters[d.cluster].Name) != "TaintToleration" {
+		return nil
+	}
+	if c.users == nil {
+		c.users = map[v1alpha1.ObjectKey][]*item{}
+		for _, it := range c.items {
+			for _, key := range it.traits.needs {
+				c.users[key] = append(c.users[key], it)
+			}
+		}
+	}
+	for _, it := range c.users[d.item.key] {
+		if _, held := c.held(d.cluster, it.key); held && it.goesTo(d.cluster) {
+			return it
+		}
+	}
+	if runsPods(d.item) {
+		return nil
+	}
+	for _, it := range c.staying {
+		if it.goesTo(d.cluster) && (d.item.ref.Namespace == "" || d.item.ref.Namespace == it.ref.Namespace) {
+			return it
+		}
+	}
+	return nil
 }

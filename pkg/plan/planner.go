@@ -93,6 +93,12 @@ type computation struct {
 	secretsUnchecked []bool
 	// moves by the key of the object that leaves, in the order of keys.
 	moves moveSet
+	// pacer lets evictions take turns.
+	pacer *pacer
+	// staying are the workloads that stay for now where they would have to leave.
+	staying []*item
+	// users are, by key, what refers to an object; nil until somebody asks.
+	users map[v1alpha1.ObjectKey][]*item
 	// explained keeps what placement was asked, in asked, for someone who asks why.
 	explained bool
 	asked     [][]placement.Request

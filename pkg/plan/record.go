@@ -81,26 +81,32 @@ func (c *computation) record(entry *PlacementEntry, now time.Time) (v1alpha1.Pla
 	for _, a := range entry.Clusters {
 		next.Spec.Clusters = append(next.Spec.Clusters, v1alpha1.TargetCluster{Name: a.Name, Replicas: a.Replicas})
 	}
-	if at := next.Spec.RebalanceAt; at != nil && !now.Before(at.Time) {
+	if at := next.Spec.RebalanceAt; at != nil && !now.Before(at.Time) && it.stay == "" {
 		next.Spec.RebalanceAt = nil
 	}
 	next.Status.Moves, next.Status.Debts = c.recordMoves(it, next.Status.Debts, now)
 	next.Status.UnhealthySince = c.recordUnhealthy(it, now)
-	switch {
-	case entry.Failback == "":
-		next.Status.FailbackSince = nil
-	case next.Status.FailbackSince == nil:
-		since := metav1.NewTime(now)
-		next.Status.FailbackSince = &since
-	}
+	next.Status.Evictions = c.recordEvictions(it, next.Spec.Clusters, now)
+	next.Status.FailbackSince = since(entry.Failback != "", next.Status.FailbackSince, now)
+	next.Status.ImbalanceSince = since(entry.Imbalance > 0, next.Status.ImbalanceSince, now)
 	return next, true
+}
+
+// since returns since when something is so: what is known, or now; nil where it is not.
+func since(isSo bool, known *metav1.Time, now time.Time) *metav1.Time {
+	if !isSo {
+		return nil
+	}
+	if known == nil {
+		begins := metav1.NewTime(now)
+		known = &begins
+	}
+	return known
 }
 
 // recordMoves returns the moves that wait and the removals that unreachable clusters owe.
 func (c *computation) recordMoves(it *item, owed []v1alpha1.ClusterTime, now time.Time) (moves []v1alpha1.MoveStatus, debts []v1alpha1.ClusterTime) {
-	first, _ := slices.BinarySearchFunc(c.moves, it.key, func(d departure, k v1alpha1.ObjectKey) int { return d.item.key.Compare(k) })
-	for i := first; i < len(c.moves) && c.moves[i].item == it; i++ {
-		d := &c.moves[i]
+	for _, d := range c.departures(it) {
 		if d.status.From != "" {
 			moves = append(moves, d.status)
 		}
@@ -155,14 +161,24 @@ func (c *computation) evicting(it *item) []string {
 	for _, name := range record.Spec.Evicting {
 		names[name] = true
 	}
-	if f := it.owner.Spec.Failover; f != nil && f.Application != nil && !c.pinned(it) {
+	if f := it.owner.Spec.Failover; f != nil && f.Application != nil && it.stay == "" && !c.pinned(it) {
 		for _, u := range record.Status.UnhealthySince {
-			if c.snap.Now.Sub(u.Time.Time) >= c.tolerated(f.Application) {
+			if !c.snap.Now.Before(c.evictedAt(u, f.Application)) {
 				names[u.Cluster] = true
 			}
 		}
 	}
 	return keys(names)
+}
+
+// evictedAt returns when a workload that is unhealthy on a cluster has to leave it. While evictions are
+// stopped no time runs.
+func (c *computation) evictedAt(u v1alpha1.ClusterTime, f *v1alpha1.ApplicationFailover) time.Time {
+	from := u.Time.Time
+	if lifted := c.snap.Guards.Lifted; from.Before(lifted) {
+		from = lifted
+	}
+	return from.Add(c.tolerated(f))
 }
 
 func (c *computation) tolerated(f *v1alpha1.ApplicationFailover) time.Duration {

@@ -11,6 +11,7 @@ func (c *computation) placements(requests []placement.Request, memory *placement
 	if c.fleet == nil {
 		c.fleet = placement.NewFleet(c.snap.Clusters, c.snap.Now, placement.Options{
 			ImplicitTolerationSeconds: c.config.Failover.ImplicitTolerationSeconds,
+			FailbackAfter:             c.config.Failover.FailbackAfter.Duration,
 		})
 	}
 	if c.explained {

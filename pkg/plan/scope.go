@@ -111,6 +111,10 @@ type item struct {
 	removalHold string
 	// targets are where it goes, by cluster.
 	targets []target
+	// stay is why it stays where it would have to leave for now; evicted are the clusters that it leaves
+	// with this plan by an eviction.
+	stay    string
+	evicted []string
 	// scaler is the autoscaler that owns its replicas, nil without one.
 	scaler *item
 	facts  placement.Extracted

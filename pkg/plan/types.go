@@ -51,6 +51,8 @@ type Snapshot struct {
 	GoneSources []string
 	// FleetDigest identifies the fleet's part of the snapshot in the form sha256:<hex>.
 	FleetDigest string
+	// Guards hold evictions back.
+	Guards Guards
 }
 
 // Member is what one member holds of ours.
@@ -90,6 +92,10 @@ type Held struct {
 	PausedUntil time.Time
 	// Terminating tells that the object is being deleted.
 	Terminating bool
+	// Unschedulable is how many of its pods have found no node for long.
+	Unschedulable int64
+	// State are the values of its status that its policy preserves over a failover, by label.
+	State map[string]string
 
 	// content is the digest of what NextSnapshot put there. It is known of Secrets too and never
 	// leaves the process.
@@ -123,6 +129,10 @@ type PlacementEntry struct {
 	Source   string                   `json:"source"`
 	Policy   PolicyReference          `json:"policy"`
 	placement.Decision
+	// Stay is why the workload stays for now where it would have to leave; empty: nothing holds it.
+	Stay string `json:"-"`
+	// Waiting says what is to happen on clusters that has not happened yet, and why.
+	Waiting []v1alpha1.ClusterMessage `json:"-"`
 }
 
 // PolicyReference names a policy and its place.

@@ -56,8 +56,6 @@ func (t *typing) config(s *ConfigSpec) {
 	if s.Failover.PausedReason != "" && s.Failover.PausedUntil == nil {
 		t.ignored("spec.failover.pausedReason", "the field has no effect without pausedUntil")
 	}
-	t.withoutEffect("spec.failover.evictionsPerSecond", s.Failover.EvictionsPerSecond != "" && s.Failover.EvictionsPerSecond != defaultEvictionsPerSecond,
-		"what must leave a cluster leaves it at once")
 	t.withoutEffect("spec.webhook.bindAddress", s.Webhook.BindAddress != "", "sources are polled")
 	t.bindAddress("spec.metrics.bindAddress", s.Metrics.BindAddress)
 	t.bindAddress("spec.webhook.bindAddress", s.Webhook.BindAddress)
