@@ -32,6 +32,15 @@ type Options struct {
 	Registry  prometheus.Registerer
 	// Observe is called after each plan with what was planned from what. It must return soon.
 	Observe func(Cycle)
+	// Now tells the time that health, tolerations and timers count from. Default: time.Now.
+	Now func() time.Time
+	// Planner makes the plans. Default: a plan.Planner.
+	Planner Planner
+}
+
+// Planner makes the plan of a turn. What it is given is not to be changed.
+type Planner interface {
+	Compute(plan.Trees, plan.Snapshot) *plan.Plan
 }
 
 // Cycle is one turn of the loop.
@@ -51,7 +60,7 @@ type Engine struct {
 	options Options
 	log     *slog.Logger
 	metrics *Metrics
-	planner *plan.Planner
+	planner Planner
 	hubID   string
 
 	wake  chan struct{}
@@ -84,13 +93,19 @@ func New(o Options) *Engine {
 	e := &Engine{
 		options: o, log: o.Log, metrics: NewMetrics(o.Registry),
 		hubID: o.Config.HubID, wake: make(chan struct{}, 1), stopped: make(chan struct{}), problems: newProblemLog(o.Log),
-		planner: plan.NewPlanner(plan.Options{SecretDigest: apply.SecretDigester(o.SecretKey)}),
+		planner: o.Planner,
 	}
 	if e.hubID == "" {
 		e.hubID = o.Name
 	}
 	if o.Observe == nil {
 		e.options.Observe = func(Cycle) {}
+	}
+	if o.Now == nil {
+		e.options.Now = time.Now
+	}
+	if o.Planner == nil {
+		e.planner = plan.NewPlanner(plan.Options{SecretDigest: apply.SecretDigester(o.SecretKey)})
 	}
 	e.configure(o.Configuration)
 	return e
@@ -168,14 +183,14 @@ func (e *Engine) loop(ctx context.Context) {
 		}
 		timer.Stop()
 		if next := e.turn(ctx); !next.IsZero() {
-			timer.Reset(time.Until(next))
+			timer.Reset(next.Sub(e.options.Now()))
 		}
 	}
 }
 
 // turn is one turn of the loop. It returns when the next one is due without any event; zero: never.
 func (e *Engine) turn(ctx context.Context) time.Time {
-	now := time.Now()
+	now := e.options.Now()
 	// 0. Take up what came in: another configuration, orders.
 	e.takeUp(ctx) //nolint:contextcheck // what the crew runs lives as long as Run, whichever turn starts it
 	if !e.observed() {
@@ -185,8 +200,9 @@ func (e *Engine) turn(ctx context.Context) time.Time {
 	trees := e.trees()
 	snap := e.snapshot(ctx, now)
 	// 2. Plan.
+	began := time.Now()
 	p := e.planner.Compute(trees, snap)
-	e.metrics.planSeconds.Observe(time.Since(now).Seconds())
+	e.metrics.planSeconds.Observe(time.Since(began).Seconds())
 	// 3. Remember decisions before acting on them.
 	if err := e.record(ctx, p, snap); err != nil {
 		e.log.ErrorContext(ctx, "the state was not kept, nothing is written to clusters until it is", "error", err)

@@ -157,7 +157,7 @@ func (e *Engine) newSite(c v1alpha1.Cluster, credentials string) *site {
 	a := config.Apply
 	return &site{
 		lifecycle: newLifecycle(), name: c.Name, described: locked[v1alpha1.Cluster]{value: c}, credentials: credentials,
-		connect: e.options.Connect, config: config, metrics: e.metrics,
+		connect: e.options.Connect, config: config, metrics: e.metrics, now: e.options.Now,
 		// There is room for the one plan that a worker may not have taken up when it ends.
 		changed: e.nudge, work: make(chan plan.ClusterPlan, 1),
 		options: apply.Options{

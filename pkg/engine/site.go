@@ -33,6 +33,7 @@ type site struct {
 	options     apply.Options
 	config      v1alpha1.ConfigSpec
 	metrics     *Metrics
+	now         func() time.Time
 	// changed tells the engine to plan again.
 	changed func()
 
@@ -121,7 +122,7 @@ func (s *site) observe(ctx context.Context) {
 			o.Answer = failover.NotReady
 		}
 	}
-	o.Time = time.Now()
+	o.Time = s.now()
 	news := s.state.update(func(st *siteState) bool {
 		before := st.health
 		st.health = before.Observe(o, s.thresholds())
@@ -229,7 +230,7 @@ func (s *site) execute(ctx context.Context, p plan.ClusterPlan) {
 		if err != nil && !errors.Is(err, apply.ErrStalePlan) && ctx.Err() == nil {
 			st.refused = err.Error()
 		}
-		now := time.Now()
+		now := s.now()
 		st.failures = mergeFailures(st.failures, p, result, now)
 		st.writes = mergeWrites(st.writes, p, result, now)
 		for k, f := range fights(st.writes, p, *s.config.Apply.DriftFightLimit, now) {
