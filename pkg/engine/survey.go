@@ -28,7 +28,7 @@ func Survey(ctx context.Context, o Options, state State) plan.Snapshot {
 	}
 	e.awaitSites(ctx)
 	// What was not answered within the time is looked at as it is.
-	snap := e.snapshot(context.WithoutCancel(ctx), time.Now())
+	snap := e.snapshot(context.WithoutCancel(ctx), e.options.Now())
 	snap.AppliedRevisions = map[string]string{}
 	return snap
 }
