@@ -114,8 +114,8 @@ func (c *client) roundTrip(ctx context.Context, r call) (answer, error) {
 	if r.contentType != "" {
 		req.Header.Set("Content-Type", r.contentType)
 	}
-	if namespace, name, ok := strings.Cut(r.identity, "/"); ok {
-		req.Header.Set("Impersonate-User", "system:serviceaccount:"+namespace+":"+name)
+	if user := userOf(r.identity); user != "" {
+		req.Header.Set("Impersonate-User", user)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

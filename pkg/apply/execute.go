@@ -51,6 +51,9 @@ type run struct {
 	// namespaces joins those who need the same missing namespace; created are those that are there now.
 	namespaces singleflight.Group
 	created    sync.Map
+	// checks joins those who ask about the same service account; accounts are the answers, nil or an error.
+	checks   singleflight.Group
+	accounts sync.Map
 }
 
 // Execute carries the plan out as far as possible and says what came of each operation. The error is

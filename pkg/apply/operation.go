@@ -48,6 +48,12 @@ func (r *run) send(j job) (*observed, bool, error) {
 	if err != nil {
 		return nil, false, err
 	}
+	if err := withinBounds(j, res); err != nil {
+		return nil, false, err
+	}
+	if err := r.actAs(j.Identity); err != nil {
+		return nil, false, err
+	}
 	s := sending{run: r, job: j, res: res, kind: kindID{GroupKind: gkOf(j.Operation), apiVersion: j.APIVersion}}
 	before, _ := r.m.state.held(j.Key())
 	var o *observed
@@ -299,7 +305,7 @@ func (s sending) applyBody(manager string, body []byte, force bool) (*observed, 
 			return fromAnswer(s.kind, ans.body)
 		}
 		if namespace := missingNamespace(err); namespace != "" && attempt < maxAttempts {
-			if err := s.namespaceFor(namespace); err != nil {
+			if err := s.namespaceFor(namespace, s.Identity); err != nil {
 				return nil, err
 			}
 			continue

@@ -208,7 +208,7 @@ func (m *Member) writeParent(ctx context.Context, r *run, set plan.ApplySet) err
 		case attempt >= maxAttempts:
 			return fmt.Errorf("write ApplySet %q: %w", name, err)
 		case missingNamespace(err) != "":
-			err = m.ensureNamespace(ctx, r, SystemNamespace)
+			err = m.ensureNamespace(ctx, r, SystemNamespace, "")
 		case apierrors.IsConflict(err) || apierrors.IsNotFound(err):
 			err = m.readParent(ctx, name)
 		}

@@ -41,7 +41,10 @@ func (r *run) prune(j job) {
 		r.finish(j, OutcomeSkipped, ClassWait, why)
 		return
 	}
-	err := r.mayRemove(j, held)
+	err := r.actAs(j.Identity)
+	if err == nil {
+		err = r.mayRemove(j, held)
+	}
 	if err == nil {
 		err = r.remove(j, held, metav1.DeletePropagationBackground)
 	}
@@ -93,7 +96,7 @@ func (r *run) mayRemove(j job, held plan.Held) error {
 		return fmt.Errorf("%w: a %s goes only with the annotation %s: confirm on the live object", errProtected, j.Kind, v1alpha1.AnnotationPrune)
 	}
 	if j.Kind == "Namespace" && j.Group() == "" {
-		return r.onlyOurs(j.Name)
+		return r.onlyOurs(j.Name, j.Identity)
 	}
 	return nil
 }
@@ -103,6 +106,9 @@ func (r *run) mayRemove(j job, held plan.Held) error {
 func (r *run) remove(j job, held plan.Held, propagation metav1.DeletionPropagation) error {
 	res, err := r.m.mapper.lookup(gkOf(j.Operation), "")
 	if err != nil {
+		return err
+	}
+	if err := withinBounds(j, res); err != nil {
 		return err
 	}
 	kind := kindID{GroupKind: gkOf(j.Operation), apiVersion: res.GroupVersion().String()}
@@ -192,8 +198,8 @@ func deleteOptions(uid, version string, propagation metav1.DeletionPropagation) 
 
 // onlyOurs checks that a namespace holds nothing of anyone else before it is removed with all that is
 // in it. What Kubernetes itself puts into every namespace does not count, nor does what belongs to
-// another object.
-func (r *run) onlyOurs(namespace string) error {
+// another object. Someone who acts as an account is not told names that the account might not see.
+func (r *run) onlyOurs(namespace, identity string) error {
 	for _, res := range r.m.mapper.all() {
 		if !res.namespaced || transient(res) {
 			continue
@@ -208,6 +214,9 @@ func (r *run) onlyOurs(namespace string) error {
 		name, err := firstForeign(res, ans.body)
 		if err != nil {
 			return err
+		}
+		if name != "" && identity != "" {
+			return fmt.Errorf("%w: it holds a %s which is not ours", errProtected, res.kind)
 		}
 		if name != "" {
 			return fmt.Errorf("%w: it holds %s %q, which is not ours", errProtected, res.kind, name)

@@ -39,6 +39,9 @@ func (r *run) verdict(j job, err error) verdict {
 	default:
 		v.message = r.secrets.redact(text(err))
 	}
+	if v.class == ClassDenied {
+		v.message = asWhom(j.Identity, err, v.message)
+	}
 	return v
 }
 
@@ -49,6 +52,8 @@ func classOf(err error) Class {
 		return ClassNone
 	case errors.Is(err, errForeign):
 		return ClassConflict
+	case errors.Is(err, errNoAccount), errors.Is(err, errOutside):
+		return ClassDenied
 	case errors.Is(err, errGate), errors.Is(err, errNotServed):
 		return ClassWait
 	case errors.Is(err, errProtected):

@@ -150,6 +150,22 @@ func (c *computation) bound() {
 			c.reportDenied(it)
 		}
 	}
+	for _, s := range c.sources {
+		for i := range s.Clusters {
+			c.reportCluster(s, &s.Clusters[i])
+		}
+	}
+}
+
+// reportCluster says that a tenant's repository does not add to the fleet.
+func (c *computation) reportCluster(s *Source, cl *v1alpha1.Cluster) {
+	if c.bounds[s] == nil {
+		return
+	}
+	c.findings.add(finding{
+		ID: TenantNotAllowed, Severity: v1alpha1.SeverityCaution, Source: cl.Position.String(), Repository: s.Source,
+		Message: fmt.Sprintf("source %q may not declare Cluster %s: the fleet is not a tenant's; it has no effect", s.Source, cl.Name),
+	})
 }
 
 // reportDenied names an object that its source may not declare, and where it is held all the same.

@@ -61,8 +61,6 @@ func Rights(mode Mode) []Right {
 			"Probes ask /readyz; discovery tells which kinds the cluster serves."},
 		{RoleMember, rbacv1.PolicyRule{APIGroups: all, Resources: all, Verbs: []string{"get", "list", "watch"}},
 			"Drift, health, capacity (nodes, pods) and new kinds (CRDs) are watched, not polled, and Git may hold any kind. Before a namespace is pruned, every kind in it is listed for objects of others. RBAC cannot grant metadata alone, so this includes Secrets."},
-		{RoleMember, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"namespaces"}, Verbs: []string{"create"}},
-			"A namespace that objects need and Git does not declare is created."},
 		{RoleRecords, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"create", "patch", "delete"}},
 			"The record of what each source has here (an ApplySet's parent) is a Secret without data in armada-system."},
 		{RoleRecords, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"serviceaccounts/token"}, ResourceNames: []string{Account}, Verbs: []string{"create"}},
@@ -73,7 +71,7 @@ func Rights(mode Mode) []Right {
 	}
 	return append(rights,
 		Right{RoleApply, rbacv1.PolicyRule{APIGroups: all, Resources: all, Verbs: []string{"create", "patch", "delete"}},
-			"Server-side apply is a PATCH, which needs create where the object is new; prune and recreate are DELETEs. Git may hold any kind."},
+			"Server-side apply is a PATCH, which needs create where the object is new; prune and recreate are DELETEs. Git may hold any kind. A namespace that objects need and Git does not declare is created."},
 		Right{RoleApply, rbacv1.PolicyRule{APIGroups: []string{rbacv1.GroupName}, Resources: []string{"roles", "clusterroles"}, Verbs: []string{"escalate", "bind"}},
 			"Roles from Git may grant more than the account has, as those of most operators do."},
 	)

@@ -32,6 +32,7 @@ type Cluster struct {
 	// custom holds the definitions that are established, by definition name.
 	custom map[string]*definition
 	faults Faults
+	rights Rights
 	server *server
 	// tries counts the attempts of equal requests, so that a retry can fare better.
 	tries map[uint64]uint64

@@ -12,7 +12,6 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/audit"
-	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/warning"
@@ -33,13 +32,16 @@ func (c *Cluster) serve(w http.ResponseWriter, req *http.Request) {
 	defer cancel()
 	ctx = audit.WithAuditContext(ctx)
 	ctx = request.WithRequestInfo(ctx, info)
-	ctx = request.WithUser(ctx, &user.DefaultInfo{Name: "simfleet-admin", Groups: []string{user.SystemPrivilegedGroup}})
+	ctx = request.WithUser(ctx, userOf(req))
 	ctx = request.WithReceivedTimestamp(ctx, c.now())
 	ctx = context.WithValue(ctx, clusterKey{}, c)
 	ctx = warning.WithWarningRecorder(ctx, &warningWriter{header: w.Header()})
 	req = req.WithContext(ctx)
 
 	if c.disturb(out, req, info, cancel) {
+		return
+	}
+	if !c.permits(out, req, info) {
 		return
 	}
 	if !info.IsResourceRequest {

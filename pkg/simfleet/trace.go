@@ -24,6 +24,8 @@ type Request struct {
 	// ContentType tells the kinds of patch apart.
 	ContentType string
 	UserAgent   string
+	// As is the user that the request was made as, by impersonation; empty: the administrator.
+	As string
 	// DryRun says that nothing was to be written.
 	DryRun bool
 	// Code is the HTTP status; zero while the request is being answered.
@@ -59,7 +61,7 @@ func (t *trace) begin(now time.Time, req *http.Request, info *request.RequestInf
 	r := &Request{
 		Time: now, Verb: info.Verb, Group: info.APIGroup, Resource: info.Resource, Subresource: info.Subresource,
 		Namespace: info.Namespace, Name: info.Name, Path: req.URL.RequestURI(),
-		ContentType: req.Header.Get("Content-Type"), UserAgent: req.UserAgent(), DryRun: req.URL.Query().Get("dryRun") != "",
+		ContentType: req.Header.Get("Content-Type"), UserAgent: req.UserAgent(), As: req.Header.Get("Impersonate-User"), DryRun: req.URL.Query().Get("dryRun") != "",
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
