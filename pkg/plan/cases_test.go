@@ -120,6 +120,13 @@ func readScenario(t failer, files []txtar.File) scenario {
 		base: loadTrees(t, files, "base", before),
 		head: loadTrees(t, files, "head", settings),
 	}
+	for i := range s.head {
+		for _, base := range s.base {
+			if base.Source == s.head[i].Source {
+				s.head[i].Earlier = append(s.head[i].Earlier, base.Tree)
+			}
+		}
+	}
 	if raw := fileOf(files, "steps.yaml"); raw != nil {
 		if err := yaml.UnmarshalStrict(raw, &s.steps); err != nil {
 			t.Fatalf("steps.yaml: %v", err)
@@ -265,6 +272,9 @@ func describePlan(out *bytes.Buffer, p *plan.Plan) {
 			}
 			out.WriteByte('\n')
 		}
+	}
+	for _, r := range p.Rollouts {
+		fmt.Fprintf(out, "rollout of %s: %s: %s\n", r.Source, r.Phase, r.Message)
 	}
 	for _, f := range p.Findings {
 		fmt.Fprintf(out, "%s %s: %s", f.Severity, f.ID, f.Message)

@@ -48,12 +48,13 @@ func (p *Plan) Rendered(cluster string, ref v1alpha1.ObjectReference) (render.Re
 	if why := ch.pair.target.denied; why != "" {
 		return render.Rendered{}, fmt.Errorf("%s is held on cluster %q: %s", ref, cluster, why)
 	}
-	return p.at.render(ch.pair.item, ch.pair.target)
+	return p.computation(ch).render(ch.pair.item, ch.pair.target)
 }
 
 // Desired returns what the plan wants an object to be on a cluster, without what is sent with a create
 // alone; false where it wants nothing of it, or where that cannot be had.
 func (p *Plan) Desired(cluster string) func(v1alpha1.ObjectKey) (*unstructured.Unstructured, bool) {
+	p = p.part(cluster)
 	return func(key v1alpha1.ObjectKey) (*unstructured.Unstructured, bool) {
 		ch := p.change(cluster, key)
 		if p.at == nil || ch == nil || ch.pair.target == nil || ch.pair.target.denied != "" || ch.pair.target.rendered.failed != "" {
@@ -80,6 +81,8 @@ func (p *Plan) GroupKinds(cluster string) []string {
 // ClusterPlan returns one cluster's part with everything that is needed to carry it out. The error
 // names an object that cannot be rendered any more, or a cluster that is not in the plan.
 func (p *Plan) ClusterPlan(cluster string) (ClusterPlan, error) {
+	revisions := p.RevisionsAt(cluster)
+	p = p.part(cluster)
 	if p.at == nil {
 		return ClusterPlan{}, ErrReadBack
 	}
@@ -88,7 +91,7 @@ func (p *Plan) ClusterPlan(cluster string) (ClusterPlan, error) {
 	}
 	cp := ClusterPlan{
 		APIVersion: v1alpha1.APIVersion, Kind: "ClusterPlan", Cluster: cluster, HubID: p.at.snap.Config.HubID,
-		Revisions: p.Revisions, Operations: []Operation{}, Sets: p.sets(cluster),
+		Revisions: revisions, Operations: []Operation{}, Sets: p.sets(cluster),
 	}
 	changes := p.Changes(cluster)
 	for i := range changes {

@@ -34,6 +34,7 @@ const (
 	PruneData            = "prune-data"
 	PruneLastReplica     = "prune-last-replica"
 	Restart              = "restart"
+	RolloutStopped       = "rollout-stopped"
 	ScaleToZero          = "scale-to-zero"
 	SpreadSearchBounded  = "spread-search-bounded"
 	StaleSnapshot        = "stale-snapshot"
@@ -89,6 +90,7 @@ func FindingKinds() []FindingKind {
 		{PruneData, v1alpha1.SeverityCaution, "An object that holds data, or much else, is removed or stays behind as an orphan."},
 		{PruneLastReplica, v1alpha1.SeverityCaution, "The last copy of a workload in the fleet is removed."},
 		{Restart, v1alpha1.SeverityCaution, "A pod template changes, so that pods are replaced."},
+		{RolloutStopped, v1alpha1.SeverityBlocker, "A commit does not spread to more clusters, since something that it has reached is not healthy."},
 		{ScaleToZero, v1alpha1.SeverityCaution, "A workload that had replicas has none."},
 		{v1alpha1.FindingSecretNotDecrypted, v1alpha1.SeverityBlocker, "An encrypted file cannot be opened, or was changed; what it held before stays."},
 		{v1alpha1.FindingSecretNotEncrypted, v1alpha1.SeverityBlocker, "A Secret stands in clear text where its source demands encryption; what it held before stays."},

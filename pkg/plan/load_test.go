@@ -37,6 +37,10 @@ type sourceSettings struct {
 	// IgnoreDrift and Tenant are as in a GitSource.
 	IgnoreDrift []v1alpha1.IgnoreRule `json:"ignoreDrift"`
 	Tenant      *v1alpha1.Tenant      `json:"tenant"`
+	// Rollout, Suspend and PinnedRevision are as in a GitSource. The base trees are the earlier ones.
+	Rollout        *v1alpha1.Rollout `json:"rollout"`
+	Suspend        bool              `json:"suspend"`
+	PinnedRevision string            `json:"pinnedRevision"`
 }
 
 // loadTrees reads the sources from the files below a folder: "<folder>/<source>/<path>".
@@ -53,6 +57,7 @@ func loadTrees(t failer, files []txtar.File, folder string, settings map[string]
 		s.Spec = v1alpha1.GitSourceSpec{
 			PoliciesFor: set.PoliciesFor, TargetNamespace: set.TargetNamespace, MaxPrunePercent: set.MaxPrunePercent,
 			IgnoreDrift: set.IgnoreDrift, Tenant: set.Tenant,
+			Rollout: set.Rollout, Suspend: set.Suspend, PinnedRevision: set.PinnedRevision,
 		}
 		s.Spec.SetDefaults()
 		bySource[name] = s

@@ -24,6 +24,8 @@ type Options struct {
 type Planner struct {
 	options Options
 	cache   *cache
+	// earlier are the planners of the revisions that rollouts have not taken from every cluster yet.
+	earlier map[string]*Planner
 }
 
 // NewPlanner returns a planner that remembers nothing yet.
@@ -34,7 +36,9 @@ func NewPlanner(o Options) *Planner { return &Planner{options: o, cache: newCach
 func Compute(trees Trees, snap Snapshot) *Plan { return NewPlanner(Options{}).Compute(trees, snap) }
 
 // Compute returns the plan for the trees of all sources on a fleet.
-func (p *Planner) Compute(trees Trees, snap Snapshot) *Plan { return p.begin(trees, snap).run() }
+func (p *Planner) Compute(trees Trees, snap Snapshot) *Plan {
+	return p.rollOut(p.begin(trees, snap).run(), trees, snap)
+}
 
 func (c *computation) run() *Plan {
 	// 1. What the trees already know to be wrong.

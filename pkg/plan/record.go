@@ -35,6 +35,7 @@ func NextPlacements(p *Plan, snap Snapshot) []v1alpha1.Placement {
 			next[key] = record
 		}
 	}
+	joinEarlier(p, next)
 	placements := make([]v1alpha1.Placement, 0, len(next))
 	for _, key := range sortedKeys(next) {
 		placements = append(placements, next[key])
@@ -233,7 +234,8 @@ func NextSnapshot(p *Plan, snap Snapshot) Snapshot {
 	if next.Members == nil {
 		next.Members = map[string]Member{}
 	}
-	next.AppliedRevisions = maps.Clone(p.Revisions)
+	next.AppliedRevisions = appliedNext(p, snap)
+	next.Rollouts = p.rollouts
 	for _, cc := range p.Clusters {
 		before, known := snap.Members[cc.Name]
 		after := Member{Known: true, Reachable: before.Reachable || !known, Objects: maps.Clone(before.Objects)}

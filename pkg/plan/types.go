@@ -19,6 +19,8 @@ type Source struct {
 	AllowPrune string
 	// Stale tells that the last fetch failed and Tree is the last good one: nothing is pruned.
 	Stale bool
+	// Earlier are the trees of revisions that a rollout has not taken from every cluster yet.
+	Earlier []render.Tree
 	// Leaving tells that the GitSource is deleted and takes its objects along: its empty tree is meant.
 	Leaving bool
 }
@@ -46,6 +48,11 @@ type Snapshot struct {
 	Config v1alpha1.ConfigSpec
 	// AppliedRevisions by source, where known.
 	AppliedRevisions map[string]string
+	// Sources say of sources, by id, how fast their changes spread; the trees that are planned have the
+	// last word.
+	Sources []v1alpha1.GitSource
+	// Rollouts are how far the revisions of sources have spread, by source.
+	Rollouts map[string]v1alpha1.RolloutStatus
 	// GoneSources are sources that are known to be deleted: others may take over their objects. Of
 	// any other source without a tree nothing changes.
 	GoneSources []string
@@ -115,12 +122,20 @@ type Plan struct {
 	Clusters []ClusterChanges `json:"clusters"`
 	// Findings in the order of Finding.Compare.
 	Findings []v1alpha1.Finding `json:"findings"`
+	// Rollouts by source, of the sources that have one.
+	Rollouts []RolloutEntry `json:"rollouts,omitempty"`
 	// RecheckAt is the earliest time at which the plan changes though nothing else does: a toleration
 	// ends, a move has drained, a pause is over. Zero: never.
 	RecheckAt time.Time `json:"-"`
 
 	// at is what the plan was computed from; nil in a plan that was read back.
 	at *computation
+	// parts are the plans of earlier revisions by which clusters are kept, by cluster; earlier are those
+	// revisions in such a plan, by source.
+	parts   map[string]*Plan
+	earlier map[string]string
+	// rollouts are how far each rollout has come with this plan.
+	rollouts map[string]v1alpha1.RolloutStatus
 }
 
 // PlacementEntry is the decision about one object with the policy that asked for it.
@@ -168,6 +183,8 @@ type ObjectChange struct {
 
 	// pair is what the executor needs; nil in a plan that was read back.
 	pair *pair
+	// of is the computation that it comes from, nil: the plan's own.
+	of *computation
 }
 
 // ClusterPlan is one cluster's part of a plan, complete in itself: it can be stored, sent to an agent

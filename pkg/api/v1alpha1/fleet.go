@@ -95,6 +95,11 @@ type PlacementStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=10
 	Waiting []ClusterMessage `json:"waiting,omitempty"`
+	// Earlier are the decisions of revisions that a rollout has not taken from every cluster yet. They
+	// count where those revisions are.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=10
+	Earlier []EarlierDecision `json:"earlier,omitempty"`
 	// Worst are the up to ten clusters that are worst off, with the reason.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=10

@@ -13,6 +13,7 @@ import (
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Revision",type=string,JSONPath=`.status.revision`
 // +kubebuilder:printcolumn:name="Applied",type=string,JSONPath=`.status.appliedRevision`,priority=1
+// +kubebuilder:printcolumn:name="Rollout",type=string,JSONPath=`.status.rollout.phase`,priority=1
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type GitSource struct {
@@ -234,4 +235,10 @@ type GitSourceStatus struct {
 	// Revision is the last one that was fetched, AppliedRevision the last one that was carried out.
 	Revision        string `json:"revision,omitempty"`
 	AppliedRevision string `json:"appliedRevision,omitempty"`
+	// History are the revisions that were carried out everywhere, the newest first.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=10
+	History []AppliedRevision `json:"history,omitempty"`
+	// Rollout is how far the latest revision has spread. Nil without spec.rollout.
+	Rollout *RolloutStatus `json:"rollout,omitempty"`
 }

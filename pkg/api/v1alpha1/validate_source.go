@@ -35,7 +35,6 @@ func (t *typing) gitSource(s *GitSourceSpec) {
 	}
 	oneOf(t, "spec.deletionPolicy", s.DeletionPolicy, DeletionOrphan, DeletionPrune)
 	inRange(t, "spec.maxPrunePercent", s.MaxPrunePercent, 0, 100)
-	t.withoutEffect("spec.rollout", s.Rollout != nil, "a commit goes to all clusters at once")
 	if s.Rollout != nil {
 		t.rollout("spec.rollout", s.Rollout)
 	}
