@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 )
 
@@ -24,9 +26,7 @@ func (s sending) body(resourceVersion string) ([]byte, error) {
 	if s.kind.Group == "" && s.kind.Kind == "Secret" {
 		object = foldStringData(object)
 	}
-	for _, pointer := range slices.Concat(s.HandOver, s.OnCreateOnly) {
-		object = without(object, splitPointer(pointer))
-	}
+	object = s.withoutLent(object, resourceVersion == absentVersion)
 	metadata := cloneMap(object["metadata"])
 	for _, field := range serverMetadata {
 		delete(metadata, field)
@@ -47,10 +47,51 @@ func (s sending) body(resourceVersion string) ([]byte, error) {
 	return marshalPlain(object)
 }
 
+// withoutLent returns the object without the fields that are not ours. What is in an item of a list goes
+// with a create all the same: without it the item may be no valid one, and the next plan lets go of it.
+func (s sending) withoutLent(object map[string]any, create bool) map[string]any {
+	var paths [][]string
+	for _, pointer := range slices.Concat(s.HandOver, s.OnCreateOnly) {
+		if path := splitPointer(pointer); !create || !throughList(s.Manifest.Object, path) {
+			paths = append(paths, path)
+		}
+	}
+	// Of the items of a list the last goes first, so that the others keep their places.
+	slices.SortFunc(paths, func(a, b []string) int {
+		for i := range min(len(a), len(b)) {
+			x, err1 := strconv.Atoi(a[i])
+			y, err2 := strconv.Atoi(b[i])
+			if c := strings.Compare(b[i], a[i]); c != 0 && (err1 != nil || err2 != nil) {
+				return c
+			} else if c != 0 {
+				return y - x
+			}
+		}
+		return len(b) - len(a)
+	})
+	for _, path := range slices.CompactFunc(paths, slices.Equal[[]string]) {
+		object = without(object, path)
+	}
+	return object
+}
+
+// throughList tells that a path leads to an item of a list or into it.
+func throughList(object map[string]any, path []string) bool {
+	for i := range path {
+		if v, found := valueAt(object, path[:i]); found {
+			if _, isList := v.([]any); isList {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // digest is what the annotation says: the plan's, and for a Secret our own.
 func (s sending) digest() string {
 	if s.Digest == "" && s.kind.Group == "" && s.kind.Kind == "Secret" {
-		return SecretDigest(s.m.opts.SecretKey, s.Manifest)
+		ours := s.withoutLent(foldStringData(s.Manifest.Object), false)
+		return SecretDigest(s.m.opts.SecretKey, &unstructured.Unstructured{Object: ours})
 	}
 	return s.Digest
 }
@@ -104,12 +145,12 @@ func withoutItem(list []any, path []string) []any {
 	return out
 }
 
-// copyField copies the field at a JSON pointer of from into the same place of into, with the maps
-// around it. On the way through a list it takes along the fields by which own, our fieldsV1 tree, tells
-// the items apart. A field that is not there, or an item that has no key, is left out.
-func copyField(into, from map[string]any, pointer string, own map[string]any) {
-	path := splitPointer(pointer)
-	value, ok := valueAt(from, path)
+// copyField copies the field at a path from a live object into the same place of into, with the maps
+// around it. The path leads through guide, the manifest: on the way through a list its items are found in
+// the live one by the fields by which own, our fieldsV1 tree, tells them apart, and these are taken along.
+// A field that is not there, or an item that has no key, is left out.
+func copyField(into, live, guide map[string]any, path []string, own map[string]any) {
+	value, ok := live[path[0]]
 	if !ok {
 		return
 	}
@@ -117,44 +158,62 @@ func copyField(into, from map[string]any, pointer string, own map[string]any) {
 		into[path[0]] = value
 		return
 	}
-	switch child := from[path[0]].(type) {
+	node, _ := own["f:"+path[0]].(map[string]any)
+	switch child := value.(type) {
 	case map[string]any:
 		next, _ := into[path[0]].(map[string]any)
 		if next == nil {
 			next = map[string]any{}
 		}
-		node, _ := own["f:"+path[0]].(map[string]any)
-		copyField(next, child, joinPointer(path[1:]), node)
+		below, _ := guide[path[0]].(map[string]any)
+		copyField(next, child, below, path[1:], node)
 		if len(next) > 0 {
 			into[path[0]] = next
 		}
 	case []any:
-		copyItem(into, child, path, own)
+		below, _ := guide[path[0]].([]any)
+		items, _ := into[path[0]].([]any)
+		if items = copyItem(items, child, below, path[1:], node); len(items) > 0 {
+			into[path[0]] = items
+		}
 	}
 }
 
-// copyItem is copyField through the list at path[0].
-func copyItem(into map[string]any, list []any, path []string, own map[string]any) {
-	i, err := strconv.Atoi(path[1])
-	if err != nil || i < 0 || i >= len(list) || len(path) < 3 {
-		return
+// copyItem is copyField at an item of a list, of which own tells the items apart. It returns the items.
+func copyItem(items, live, guide []any, path []string, own map[string]any) []any {
+	i, err := strconv.Atoi(path[0])
+	if err != nil || i < 0 || i >= len(guide) {
+		return items
 	}
-	item, _ := list[i].(map[string]any)
-	node, _ := own["f:"+path[0]].(map[string]any)
-	key, child := itemKey(item, node)
+	wanted, isMap := guide[i].(map[string]any)
+	if !isMap {
+		// An item of a set is its own key.
+		if len(path) == 1 && slices.ContainsFunc(live, func(l any) bool { return sameNumberOrText(guide[i], l) }) {
+			items = append(items, guide[i])
+		}
+		return items
+	}
+	key, child := itemKey(wanted, own)
 	if key == nil {
-		return
+		return items
 	}
-	items, _ := into[path[0]].([]any)
-	var next map[string]any
-	if found, ok := itemWith(key, items).(map[string]any); ok {
-		next = found
-	} else {
+	item, _ := itemWith(key, live).(map[string]any)
+	if item == nil {
+		return items
+	}
+	if len(path) == 1 {
+		return append(items, item)
+	}
+	next, found := itemWith(key, items).(map[string]any)
+	if !found {
 		next = maps.Clone(key)
+	}
+	before := len(next)
+	copyField(next, item, wanted, path[1:], child)
+	if !found && len(next) > before {
 		items = append(items, next)
 	}
-	copyField(next, item, joinPointer(path[2:]), child)
-	into[path[0]] = items
+	return items
 }
 
 func valueAt(v any, path []string) (any, bool) {
@@ -198,12 +257,4 @@ func splitPointer(pointer string) []string {
 		parts[i] = strings.ReplaceAll(strings.ReplaceAll(p, "~1", "/"), "~0", "~")
 	}
 	return parts
-}
-
-func joinPointer(path []string) string {
-	var b strings.Builder
-	for _, p := range path {
-		b.WriteString("/" + escapePointer(p))
-	}
-	return b.String()
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/apply/health"
+	"github.com/armada-sync/armada-sync/pkg/plan"
 )
 
 // observed is what one look at a live object tells, from whatever it came: an event of a watch, an
@@ -31,6 +32,8 @@ type observed struct {
 	terminating bool
 	// owned is the fieldsV1 document of our Apply entry; nil where we have none.
 	owned []byte
+	// managers are others who own fields, without those that write the status alone.
+	managers []plan.Manager
 	// judged tells that health was judged; metadata alone does not say.
 	judged  bool
 	verdict health.Verdict
@@ -92,8 +95,13 @@ func fromMetadata(kind kindID, m *metav1.PartialObjectMetadata) *observed {
 	}
 	for i := range m.ManagedFields {
 		e := &m.ManagedFields[i]
-		if isOurApply(e.Manager, string(e.Operation), e.Subresource) && e.FieldsV1 != nil {
+		if e.FieldsV1 == nil {
+			continue
+		}
+		if isOurApply(e.Manager, string(e.Operation), e.Subresource) {
 			o.owned = e.FieldsV1.GetRawBytes()
+		} else if isOther(e.Manager, e.Subresource) {
+			o.managers = append(o.managers, plan.Manager{Name: e.Manager, Time: timeOf(e.Time), Fields: e.FieldsV1.GetRawBytes()})
 		}
 	}
 	return o
@@ -106,15 +114,21 @@ func fromObject(kind kindID, u *unstructured.Unstructured, rule health.Rule) *ob
 		generation: u.GetGeneration(), labels: u.GetLabels(), annotations: u.GetAnnotations(),
 		terminating: u.GetDeletionTimestamp() != nil, controlled: metav1.GetControllerOf(u) != nil, object: u,
 	}
-	o.owned = ownFieldsOf(u)
+	o.owned, o.managers = fieldsOf(u)
 	if rule != nil {
 		o.judged, o.verdict = true, rule(u)
 	}
 	return o
 }
 
-// ownFieldsOf reads our Apply entry without converting those of others.
+// ownFieldsOf reads our Apply entry.
 func ownFieldsOf(u *unstructured.Unstructured) []byte {
+	owned, _ := fieldsOf(u)
+	return owned
+}
+
+// fieldsOf reads our Apply entry and those of others.
+func fieldsOf(u *unstructured.Unstructured) (owned []byte, managers []plan.Manager) {
 	metadata, _ := u.Object["metadata"].(map[string]any)
 	entries, _ := metadata["managedFields"].([]any)
 	for _, e := range entries {
@@ -122,16 +136,39 @@ func ownFieldsOf(u *unstructured.Unstructured) []byte {
 		manager, _ := entry["manager"].(string)
 		operation, _ := entry["operation"].(string)
 		subresource, _ := entry["subresource"].(string)
-		if !isOurApply(manager, operation, subresource) {
+		ours := isOurApply(manager, operation, subresource)
+		if !ours && !isOther(manager, subresource) {
 			continue
 		}
 		fields, err := marshalPlain(entry["fieldsV1"])
 		if err != nil {
-			return nil
+			continue
 		}
-		return fields
+		if ours {
+			owned = fields
+			continue
+		}
+		at, _ := entry["time"].(string)
+		m := plan.Manager{Name: manager, Fields: fields}
+		if t, err := time.Parse(time.RFC3339, at); err == nil {
+			m.Time = t
+		}
+		managers = append(managers, m)
 	}
-	return nil
+	return owned, managers
+}
+
+// isOther tells that an entry is of someone who may own fields of ours: the hand-over manager is us, and
+// the status is nobody's but its controllers'.
+func isOther(manager, subresource string) bool {
+	return subresource != "status" && manager != HandOverManager && manager != FieldManager
+}
+
+func timeOf(t *metav1.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.Time
 }
 
 func isOurApply(manager, operation, subresource string) bool {
@@ -155,6 +192,7 @@ type writtenObject struct {
 			Manager     string          `json:"manager"`
 			Operation   string          `json:"operation"`
 			Subresource string          `json:"subresource"`
+			Time        *metav1.Time    `json:"time"`
 			FieldsV1    json.RawMessage `json:"fieldsV1"`
 		} `json:"managedFields"`
 	} `json:"metadata"`
@@ -183,6 +221,8 @@ func fromAnswer(kind kindID, body []byte) (*observed, error) {
 	for _, e := range m.ManagedFields {
 		if isOurApply(e.Manager, e.Operation, e.Subresource) {
 			o.owned = e.FieldsV1
+		} else if isOther(e.Manager, e.Subresource) {
+			o.managers = append(o.managers, plan.Manager{Name: e.Manager, Time: timeOf(e.Time), Fields: e.FieldsV1})
 		}
 	}
 	return o, nil

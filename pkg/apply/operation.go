@@ -227,7 +227,7 @@ func (s sending) handOver() error {
 		values := map[string]any{}
 		own := ownTree(ownFieldsOf(live))
 		for _, pointer := range s.HandOver {
-			copyField(values, live.Object, pointer, own)
+			copyField(values, live.Object, s.Manifest.Object, splitPointer(pointer), own)
 		}
 		if len(values) == 0 {
 			return nil
@@ -247,7 +247,9 @@ func (s sending) onCreateOnly(o *observed) (*observed, error) {
 	}
 	values := map[string]any{}
 	for _, pointer := range s.OnCreateOnly {
-		copyField(values, s.Manifest.Object, pointer, nil)
+		if path := splitPointer(pointer); !throughList(s.Manifest.Object, path) {
+			copyField(values, s.Manifest.Object, s.Manifest.Object, path, nil)
+		}
 	}
 	if len(values) == 0 {
 		return o, nil

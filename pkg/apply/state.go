@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -179,6 +180,9 @@ func (s *state) take(k *kindState, o *observed) (look, effect) {
 	k.count(e, 1)
 	s.version++
 	eff := difference(&before, e)
+	if eff == effectForeign {
+		e.held.ChangedAt = time.Now()
+	}
 	if len(k.unjudged) != unjudged {
 		eff = max(eff, effectHealth)
 	}
@@ -247,6 +251,7 @@ func (s *state) fill(k *kindState, e *entry, o *observed) {
 		h.Digest = d
 	}
 	h.OwnedFields = s.intern(o.owned)
+	h.Managers = s.managersOf(h.Managers, o)
 	h.Replicas = o.replicas()
 	h.Prune = o.annotations[v1alpha1.AnnotationPrune]
 	h.PausedUntil = o.pausedUntil()
@@ -282,10 +287,33 @@ func difference(a, b *entry) effect {
 		!x.PausedUntil.Equal(y.PausedUntil), !slices.Equal(x.Drift, y.Drift), !sameFields(x.OwnedFields, y.OwnedFields),
 		!sameNumber(x.Replicas, y.Replicas):
 		return effectForeign
-	case x.Health != y.Health:
+	case x.Health != y.Health, !slices.EqualFunc(x.Managers, y.Managers, sameClaim):
+		// A claim on a field of ours that stays ours too matters to rules that leave fields to others.
 		return effectHealth
 	}
 	return effectOwn
+}
+
+// sameClaim tells that a manager owns what it owned.
+func sameClaim(a, b plan.Manager) bool { return a.Name == b.Name && sameFields(a.Fields, b.Fields) }
+
+// managersOf returns who else owns fields, with one copy of what is alike.
+func (s *state) managersOf(before []plan.Manager, o *observed) []plan.Manager {
+	if len(o.managers) == 0 {
+		return nil
+	}
+	same := func(a, b plan.Manager) bool {
+		return a.Time.Equal(b.Time) && a.Name == b.Name && bytes.Equal(a.Fields, b.Fields)
+	}
+	if slices.EqualFunc(before, o.managers, same) {
+		return before
+	}
+	out := make([]plan.Manager, len(o.managers))
+	for i, m := range o.managers {
+		m.Fields = s.intern(m.Fields)
+		out[i] = m
+	}
+	return out
 }
 
 func sameNumber(a, b *int64) bool { return (a == nil) == (b == nil) && (a == nil || *a == *b) }
@@ -317,6 +345,11 @@ func (s *state) forgetFields() {
 	for _, k := range s.kinds {
 		for _, e := range k.objects {
 			e.held.OwnedFields = s.intern(e.held.OwnedFields)
+			// Inventories that were given away share the old slice.
+			e.held.Managers = slices.Clone(e.held.Managers)
+			for i := range e.held.Managers {
+				e.held.Managers[i].Fields = s.intern(e.held.Managers[i].Fields)
+			}
 		}
 	}
 }
@@ -498,6 +531,9 @@ func (s *state) compared(o *observed, differs []string) {
 	if !slices.Equal(e.differs, differs) {
 		e.differs = differs
 		e.setDrift()
+		if e.held.ChangedAt.IsZero() {
+			e.held.ChangedAt = time.Now()
+		}
 		s.version++
 		eff = effectForeign
 	}

@@ -20,6 +20,7 @@ type cache struct {
 	renamed   generations[movedKey, render.Object]
 	variants  generations[variantKey, *variant]
 	coverages generations[coverageKey, bool]
+	left      generations[leftKey, []string]
 	compiled  generations[string, compilation]
 	// decisions about CRDs, then about everything else.
 	decisions [2]placement.Memory
@@ -80,6 +81,7 @@ func (c *cache) turn() {
 	c.renamed.turn()
 	c.variants.turn()
 	c.coverages.turn()
+	c.left.turn()
 	c.compiled.turn()
 }
 
@@ -154,9 +156,5 @@ func (c *cache) covered(v *variant, ownedFields []byte, manifest func() map[stri
 	})
 }
 
-// owned tells whether a fieldsV1 document holds a field.
-func (c *cache) owned(ownedFields []byte, f lentField) bool {
-	return c.coverages.get(coverageKey{f.pointer, maphash.Bytes(c.seed, ownedFields)}, func() bool {
-		return owns(ownedFields, f.path...)
-	})
-}
+// hash tells documents apart for as long as this process lives.
+func (c *cache) hash(document []byte) uint64 { return maphash.Bytes(c.seed, document) }

@@ -64,7 +64,7 @@ func (p *Plan) Desired(cluster string) func(v1alpha1.ObjectKey) (*unstructured.U
 		if err != nil {
 			return nil, false
 		}
-		return withoutFields(rendered.Object, ch.pair.item.lent), true
+		return withoutFields(rendered.Object, ch.pair.target.lent), true
 	}
 }
 
@@ -125,9 +125,9 @@ func (p *Plan) operation(ch *ObjectChange) (Operation, error) {
 	if err != nil {
 		return Operation{}, fmt.Errorf("render %s: %w", ch.ObjectReference, err)
 	}
-	op.Manifest, op.HandOver, op.Adopt = rendered.Object, ch.pair.handOver, t.adopt
-	for _, f := range it.lent {
-		if f.in(rendered.Object.Object) {
+	op.Manifest, op.HandOver, op.Adopt = asSent(rendered.Object), ch.pair.handOver, t.adopt
+	for _, f := range t.lent {
+		if f.in(op.Manifest.Object) {
 			op.OnCreateOnly = append(op.OnCreateOnly, f.pointer)
 		}
 	}

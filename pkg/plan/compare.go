@@ -32,6 +32,8 @@ const (
 
 // pair is one object on one cluster: what the executor and the printers need beyond the change.
 type pair struct {
+	// drift says that someone else changed the object.
+	drift drift
 	// item is nil for what Git no longer declares.
 	item     *item
 	cluster  int
@@ -65,15 +67,24 @@ func (c *computation) compare(it *item, t *target) ObjectChange {
 	}
 	if gate, reason := c.holdBack(it, t, held, isHeld); gate != "" {
 		ch.Action, ch.Gate, ch.Reason = v1alpha1.ActionSkip, gate, reason
+		if gate == v1alpha1.GateHeld.Of(heldPaused) {
+			c.noteDrift(&ch, v1alpha1.DriftPaused)
+		}
 		return ch
 	}
 	if !isHeld {
 		ch.Action = v1alpha1.ActionCreate
 		return ch
 	}
-	ch.pair.handOver = c.letGo(it, held)
+	ch.pair.handOver = c.letGo(it, t, held)
 	why, drifted := c.difference(it, t, held)
 	ch.pair.drifted = drifted
+	switch {
+	case drifted:
+		c.noteDrift(&ch, v1alpha1.DriftRepaired)
+	case c.ignores(t, held, func() map[string]any { return c.whole(it, t) }):
+		c.noteDrift(&ch, v1alpha1.DriftIgnored)
+	}
 	switch {
 	case len(ch.pair.handOver) > 0:
 		ch.Action, ch.Reason = v1alpha1.ActionConfigure, "lets go of "+strings.Join(ch.pair.handOver, ", ")
@@ -81,11 +92,12 @@ func (c *computation) compare(it *item, t *target) ObjectChange {
 		ch.Action, t.settled = v1alpha1.ActionUnchanged, true
 	case drifted && it.GetAnnotations()[v1alpha1.AnnotationDrift] == "report":
 		ch.Action, ch.Gate, ch.Reason = v1alpha1.ActionSkip, v1alpha1.GateHeld.Of(heldDrift), why
+		c.noteDrift(&ch, v1alpha1.DriftReported)
 	default:
 		ch.Action, ch.Reason = v1alpha1.ActionConfigure, why
 		if held.OwnedFields == nil {
 			// Whether they were ours is not known; handing over what was not harms nothing.
-			ch.pair.handOver = pointers(it.lent)
+			ch.pair.handOver = pointers(t.lent)
 		}
 	}
 	return ch
@@ -192,13 +204,13 @@ func (c *computation) reportUncheckedSecrets() {
 
 // letGo returns the fields that were ours on the held object and are not ours any more: their live
 // values are handed over, since a field that its last owner drops is reset.
-func (c *computation) letGo(it *item, held Held) []string {
+func (c *computation) letGo(it *item, t *target, held Held) []string {
 	if held.OwnedFields == nil {
 		return nil
 	}
 	var pointers []string
-	for _, f := range it.lent {
-		if c.planner.cache.owned(held.OwnedFields, f) {
+	for _, f := range t.lent {
+		if c.planner.cache.owned(held.OwnedFields, f, t.rendered.digest, func() map[string]any { return c.whole(it, t) }) {
 			pointers = append(pointers, f.pointer)
 		}
 	}

@@ -35,13 +35,21 @@ type variant struct {
 // lentField is a field that is sent with a create alone and belongs to someone else afterwards.
 type lentField struct {
 	pointer string
-	path    []string
+	// path holds the names and indices of the pointer.
+	path []string
+	// ignored tells that a rule of the source leaves the field to others.
+	ignored bool
 }
 
 // in tells whether the object has the field.
 func (f lentField) in(object map[string]any) bool {
-	_, found, err := unstructured.NestedFieldNoCopy(object, f.path...)
-	return found && err == nil
+	_, found := fieldAt(object, f.path)
+	return found
+}
+
+// inList tells that the field may be below an item of a list, whose place is its own on each cluster.
+func (f lentField) inList() bool {
+	return slices.ContainsFunc(f.path, func(step string) bool { return strings.Trim(step, "0123456789") == "" })
 }
 
 // lend works out the fields of an object that are not ours once it is there: the replicas of a
@@ -50,10 +58,10 @@ func (f lentField) in(object map[string]any) bool {
 func (c *computation) lend(it *item) []lentField {
 	var fields []lentField
 	if slices.ContainsFunc(it.targets, func(t target) bool { return t.completions != nil }) {
-		fields = append(fields, lentField{"/spec/completions", []string{"spec", "completions"}})
+		fields = append(fields, lentField{pointer: "/spec/completions", path: []string{"spec", "completions"}})
 	}
 	if it.scaler != nil && len(it.facts.ReplicasField) > 0 {
-		fields = append(fields, lentField{"/" + strings.Join(it.facts.ReplicasField, "/"), it.facts.ReplicasField})
+		fields = append(fields, lentField{pointer: "/" + strings.Join(it.facts.ReplicasField, "/"), path: it.facts.ReplicasField})
 	}
 	for i := range it.source.Spec.IgnoreDrift {
 		rule := &it.source.Spec.IgnoreDrift[i]
@@ -61,8 +69,8 @@ func (c *computation) lend(it *item) []lentField {
 			continue
 		}
 		for _, pointer := range rule.Paths {
-			if path, ok := fieldPath(pointer); ok {
-				fields = append(fields, lentField{pointer, path})
+			if path, ok := fieldPath(inData(it, pointer)); ok {
+				fields = append(fields, lentField{pointer: inData(it, pointer), path: path, ignored: true})
 			}
 		}
 	}
@@ -77,8 +85,16 @@ func (c *computation) ignoreApplies(rule *v1alpha1.IgnoreRule, it *item) bool {
 	return err == nil && selector.Match(it.ref, it.GetLabels()) != affinity.LevelNone
 }
 
-// fieldPath reads a JSON pointer that leads through maps alone; what identifies an object is not to
-// be lent.
+// inData turns a pointer into the stringData of a Secret into one into its data, where it is once it is
+// sent.
+func inData(it *item, pointer string) string {
+	if rest, ok := strings.CutPrefix(pointer, "/stringData/"); ok && it.ref.Kind == "Secret" && it.ref.Group() == "" {
+		return "/data/" + rest
+	}
+	return pointer
+}
+
+// fieldPath reads a JSON pointer; what identifies an object is not to be lent.
 func fieldPath(pointer string) ([]string, bool) {
 	path, err := render.ParsePointer(pointer)
 	if err != nil || len(path) == 0 {
@@ -97,12 +113,13 @@ func fieldPath(pointer string) ([]string, bool) {
 
 // withoutFields returns a manifest without some fields; the manifest itself where it has none of them.
 func withoutFields(manifest *unstructured.Unstructured, fields []lentField) *unstructured.Unstructured {
-	if !slices.ContainsFunc(fields, func(f lentField) bool { return f.in(manifest.Object) }) {
+	sent := asSent(manifest)
+	if !slices.ContainsFunc(fields, func(f lentField) bool { return f.in(sent.Object) }) {
 		return manifest
 	}
-	stripped := &unstructured.Unstructured{Object: runtime.DeepCopyJSON(manifest.Object)}
-	for _, f := range fields {
-		unstructured.RemoveNestedField(stripped.Object, f.path...)
+	stripped := &unstructured.Unstructured{Object: runtime.DeepCopyJSON(sent.Object)}
+	for _, f := range slices.SortedFunc(slices.Values(fields), fromTheEnd) {
+		withoutField(stripped.Object, f.path)
 	}
 	return stripped
 }
@@ -145,7 +162,7 @@ func (c *computation) renderTargets() {
 	c.compileOverrides()
 	var effects render.Effects
 	for _, it := range c.items {
-		it.lent = c.lend(it)
+		it.lent, it.leftTo = c.lend(it), c.leftTo(it)
 		for i := range it.targets {
 			t := &it.targets[i]
 			rendered, err := c.render(it, t)
@@ -154,7 +171,11 @@ func (c *computation) renderTargets() {
 			if err == nil {
 				c.checkPodSecurity(it, t, rendered)
 			}
-			t.rendered = c.variantOf(rendered, err, it.lent)
+			t.lent = it.lent
+			if err == nil {
+				t.lent = c.lentOn(it, t, rendered)
+			}
+			t.rendered = c.variantOf(rendered, err, t.lent)
 		}
 	}
 	for _, f := range effects.Findings(c.overrides.all...) {
@@ -247,5 +268,14 @@ func (c *computation) manifest(it *item, t *target) map[string]any {
 	if err != nil {
 		return nil
 	}
-	return withoutFields(rendered.Object, it.lent).Object
+	return asSent(withoutFields(rendered.Object, t.lent)).Object
+}
+
+// whole returns what is sent with a create; nil where it cannot be rendered.
+func (c *computation) whole(it *item, t *target) map[string]any {
+	rendered, err := c.render(it, t)
+	if err != nil {
+		return nil
+	}
+	return asSent(rendered.Object).Object
 }

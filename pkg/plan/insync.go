@@ -186,27 +186,3 @@ func isEmptyLeaf(v any) bool {
 	}
 	return false
 }
-
-// owns tells whether a fieldsV1 document holds the field at a path of names.
-func owns(ownedFields []byte, path ...string) bool {
-	var set fieldpath.Set
-	if err := set.FromJSON(bytes.NewReader(ownedFields)); err != nil {
-		return false
-	}
-	p := make(fieldpath.Path, 0, len(path))
-	for _, name := range path {
-		p = append(p, fieldpath.FieldNameElement(name))
-	}
-	if set.Has(p) {
-		return true
-	}
-	below := &set
-	for _, pe := range p {
-		next, ok := below.Children.Get(pe)
-		if !ok {
-			return false
-		}
-		below = next
-	}
-	return !below.Empty()
-}

@@ -119,7 +119,9 @@ type item struct {
 	scaler *item
 	facts  placement.Extracted
 	// lent are the fields that are sent with a create alone.
-	lent   []lentField
+	lent []lentField
+	// leftTo are the managers that the source leaves fields to, nil for none.
+	leftTo map[string]bool
 	traits traits
 }
 
@@ -135,6 +137,9 @@ type target struct {
 	// adopt: an existing object that is not ours is taken over.
 	adopt    bool
 	rendered *variant
+	// lent are the fields that are not ours there: those of the item, and those that someone else has to
+	// whom the source leaves them.
+	lent []lentField
 	// denied is why the version for this cluster must not be applied: the bounds of a tenant.
 	denied string
 	// settled: the cluster holds the desired version.

@@ -87,8 +87,12 @@ type Held struct {
 	OwnedFields []byte
 	// Drift are fields, as JSON pointers, in which a full comparison found the live object to
 	// differ though we own them.
-	Drift  []string
-	Health v1alpha1.Health
+	Drift []string
+	// Managers are others who own fields, without those that write the status alone.
+	Managers []Manager
+	// ChangedAt is when someone else was seen to change the object; zero: not known.
+	ChangedAt time.Time
+	Health    v1alpha1.Health
 	// HealthMessage says why it is not healthy.
 	HealthMessage string
 	// Replicas is the share that was recorded on a divided object.
