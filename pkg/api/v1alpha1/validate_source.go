@@ -240,7 +240,6 @@ func (t *typing) ignoreRule(path string, r *IgnoreRule) {
 	for i, p := range r.Paths {
 		t.pointer(at(path+".paths", i), p)
 	}
-	t.withoutEffect(path+".managers", len(r.Managers) > 0, "fields are left to others by paths alone")
 	for i, m := range r.Managers {
 		t.required(at(path+".managers", i), m)
 	}
