@@ -257,10 +257,14 @@ func (s *site) problems(c v1alpha1.Cluster) []Problem {
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(st.failures), v1alpha1.ObjectKey.Compare) {
 		f := st.failures[k]
-		ps = append(ps, Problem{
+		problem := Problem{
 			Source: f.result.Source, Cluster: name, Object: f.result.String(), ID: "apply-" + string(f.result.Class),
 			Reason: f.result.Message,
-		})
+		}
+		if f.fight {
+			problem.ID = problemFight
+		}
+		ps = append(ps, problem)
 	}
 	return ps
 }

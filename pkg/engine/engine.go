@@ -50,6 +50,8 @@ type Cycle struct {
 	// Settled tells that nothing is left to do that could be done now, nothing is in flight, and no
 	// timer is running.
 	Settled bool
+	// Fights are the objects that are left alone since someone changes them again and again.
+	Fights Fights
 	// Sources by id, and everything that is wrong at the moment.
 	Sources  []SourceStatus
 	Problems []Problem
@@ -216,8 +218,9 @@ func (e *Engine) turn(ctx context.Context) time.Time {
 	next := e.nextTimer(p, snap)
 	cycle := Cycle{
 		Plan: p, Snapshot: snap, Settled: idle && next.IsZero() && !e.unwell(snap),
-		Sources: e.sourceStatuses(p, snap), Problems: problems,
+		Sources: e.sourceStatuses(p, snap), Problems: problems, Fights: e.fights(),
 	}
+	e.countDrift(p, cycle.Fights)
 	e.latest.update(func(c **Cycle) bool { *c = &cycle; return true })
 	e.options.Observe(cycle)
 	return next

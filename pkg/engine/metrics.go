@@ -13,6 +13,9 @@ type Metrics struct {
 	requests        *prometheus.CounterVec
 	objects         *prometheus.GaugeVec
 	driftRepaired   *prometheus.CounterVec
+	drift           *prometheus.GaugeVec
+	fights          *prometheus.CounterVec
+	health          *prometheus.GaugeVec
 	failovers       *prometheus.CounterVec
 	vetoes          prometheus.Counter
 	clusterReady    *prometheus.GaugeVec
@@ -47,6 +50,18 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "armada_sync_drift_repaired_total",
 			Help: "Objects that someone else changed and that were put back, by cluster.",
 		}, []string{"cluster"}),
+		drift: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "armada_sync_drift",
+			Help: "Objects that someone else changed, by cluster and what is done about it: fought, reported, paused, repaired or ignored.",
+		}, []string{"cluster", "handling"}),
+		fights: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "armada_sync_drift_fights_total",
+			Help: "Times that an object was left alone for a while since someone changed it again and again, by cluster.",
+		}, []string{"cluster"}),
+		health: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "armada_sync_object_health",
+			Help: "Objects of ours by cluster and health: healthy, progressing or degraded.",
+		}, []string{"cluster", "health"}),
 		failovers: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "armada_sync_failovers_total",
 			Help: "Workloads that were moved away, by the cluster that they left.",
@@ -88,6 +103,9 @@ func (m *Metrics) forgetCluster(name string) {
 	m.requests.DeletePartialMatch(gone)
 	m.objects.DeletePartialMatch(gone)
 	m.driftRepaired.DeletePartialMatch(gone)
+	m.drift.DeletePartialMatch(gone)
+	m.fights.DeletePartialMatch(gone)
+	m.health.DeletePartialMatch(gone)
 	m.failovers.DeletePartialMatch(gone)
 	m.clusterReady.DeletePartialMatch(gone)
 }

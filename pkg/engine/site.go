@@ -67,19 +67,13 @@ type failure struct {
 	revision string
 	count    int
 	next     time.Time
+	// fight tells that the object was written, and changed again by someone else, too often; quiet is
+	// since when nobody does.
+	fight bool
+	quiet time.Time
 }
 
 const anyRevision = ""
-
-// writeStreak counts how often one version of an object was written since a time.
-type writeStreak struct {
-	digest string
-	since  time.Time
-	count  int32
-}
-
-// fightWindow is the time within which writes of one version count as one fight.
-const fightWindow = time.Minute
 
 // run watches the cluster and carries plans out until ctx ends. Then what is in flight is finished, and
 // watching ends when the last request was answered.
@@ -202,21 +196,24 @@ func (s *site) dispatch(p plan.ClusterPlan) bool {
 // elsewhere, or someone else has seen to them. A fight is quiet after each of our writes, so it is
 // remembered until its pause is over.
 func (s *site) forget(p *plan.Plan, now time.Time) {
-	if len(s.state.get().failures) == 0 {
+	if st := s.state.get(); len(st.failures)+len(st.writes) == 0 {
 		return
 	}
 	wanted := map[v1alpha1.ObjectKey]bool{}
-	for _, o := range p.Changes(s.name) {
-		wanted[o.Key()] = actionable(o)
+	if len(s.state.get().failures) > 0 {
+		for _, o := range p.Changes(s.name) {
+			wanted[o.Key()] = actionable(o)
+		}
 	}
 	s.state.update(func(st *siteState) bool {
 		kept := make(map[v1alpha1.ObjectKey]failure, len(st.failures))
 		for k, f := range st.failures {
-			if wanted[k] || f.result.Outcome == apply.OutcomeApplied && now.Before(f.next) {
+			if f.fight && f.rests(wanted[k], now) || !f.fight && wanted[k] {
 				kept[k] = f
 			}
 		}
 		st.failures = kept
+		st.watchRivals(p, s.name)
 		return true
 	})
 }
@@ -232,9 +229,11 @@ func (s *site) execute(ctx context.Context, p plan.ClusterPlan) {
 		}
 		now := s.now()
 		st.failures = mergeFailures(st.failures, p, result, now)
-		st.writes = mergeWrites(st.writes, p, result, now)
-		for k, f := range fights(st.writes, p, *s.config.Apply.DriftFightLimit, now) {
+		limit := *s.config.Apply.DriftFightLimit
+		st.writes = mergeWrites(st.writes, p, result, limit, now)
+		for k, f := range fights(st.writes, p, limit, now) {
 			st.failures[k] = f
+			s.metrics.fights.WithLabelValues(s.name).Inc()
 		}
 		return true
 	})
@@ -253,45 +252,6 @@ func (s *site) count(p plan.ClusterPlan, r apply.Result) {
 // restores tells that an operation sends what was sent before, because someone changed it since.
 func restores(o plan.Operation) bool {
 	return o.Action == v1alpha1.ActionConfigure && o.ExpectedDigest != "" && o.ExpectedDigest == o.Digest
-}
-
-// mergeWrites counts what was written; another version, or a quiet minute, begins a new count.
-func mergeWrites(old map[v1alpha1.ObjectKey]writeStreak, p plan.ClusterPlan, r apply.Result, now time.Time) map[v1alpha1.ObjectKey]writeStreak {
-	next := map[v1alpha1.ObjectKey]writeStreak{}
-	for k, w := range old {
-		if now.Sub(w.since) < fightWindow {
-			next[k] = w
-		}
-	}
-	for i, o := range r.Objects {
-		if o.Outcome != apply.OutcomeApplied {
-			continue
-		}
-		w := next[o.Key()]
-		if digest := p.Operations[i].Digest; w.count == 0 || w.digest != digest {
-			w = writeStreak{digest: digest, since: now}
-		}
-		w.count++
-		next[o.Key()] = w
-	}
-	return next
-}
-
-// fights returns, as failures, the objects of a plan that were written more often than the limit within
-// the window: whoever undoes it would do so for ever, so it is reported and left for a while.
-func fights(writes map[v1alpha1.ObjectKey]writeStreak, p plan.ClusterPlan, limit int32, now time.Time) map[v1alpha1.ObjectKey]failure {
-	found := map[v1alpha1.ObjectKey]failure{}
-	for _, o := range p.Operations {
-		w, written := writes[o.Key()]
-		if !written || w.count <= limit || w.digest != o.Digest {
-			continue
-		}
-		found[o.Key()] = failure{digest: o.Digest, revision: anyRevision, count: 1, next: now.Add(10 * fightWindow), result: apply.ObjectResult{
-			ObjectReference: o.ObjectReference, Source: o.Source, Action: o.Action, Outcome: apply.OutcomeApplied, Class: apply.ClassStalled,
-			Message: fmt.Sprintf("was written %d times within %s and changed again each time: another controller or a webhook wants it otherwise", w.count, fightWindow),
-		}}
-	}
-	return found
 }
 
 // mergeFailures drops the failures of objects that succeeded and takes over new ones with the time of

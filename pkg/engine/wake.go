@@ -41,6 +41,9 @@ func nextAttempt(failures map[v1alpha1.ObjectKey]failure, now time.Time) time.Ti
 	t := &timers{now: now}
 	for _, f := range failures {
 		t.at(f.next)
+		if f.fight && !f.quiet.IsZero() {
+			t.at(f.quiet.Add(fightWindow))
+		}
 	}
 	return t.next
 }
