@@ -238,3 +238,21 @@ func (c *cache) owned(fields []byte, f lentField, digest string, manifest func()
 		return !set.Empty() && ownsAt(set, manifest(), f.path)
 	})
 }
+
+// DriftOf returns what someone else did to one object on a cluster; false for nothing.
+func (p *Plan) DriftOf(cluster string, key v1alpha1.ObjectKey) (v1alpha1.ObjectDrift, bool) {
+	ch := p.change(cluster, key)
+	if ch == nil || ch.pair == nil || ch.pair.drift.handling == "" {
+		return v1alpha1.ObjectDrift{}, false
+	}
+	return ch.pair.drift.at.describe(cluster, ch), true
+}
+
+// DriftHandling returns what is done about an object that someone else changed; false where nobody did.
+func (p *Plan) DriftHandling(cluster string, key v1alpha1.ObjectKey) (v1alpha1.DriftHandling, bool) {
+	ch := p.change(cluster, key)
+	if ch == nil || ch.pair == nil || ch.pair.drift.handling == "" {
+		return "", false
+	}
+	return ch.pair.drift.handling, true
+}
