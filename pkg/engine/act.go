@@ -80,6 +80,7 @@ func rememberClusters(clusters []v1alpha1.Cluster) []v1alpha1.Cluster {
 				k.Status.Conditions = append(k.Status.Conditions, condition)
 			}
 		}
+		k.Status.Evictions, k.Status.ReadyHistory = c.Status.Evictions, c.Status.ReadyHistory
 		kept = append(kept, k)
 	}
 	return kept
@@ -182,9 +183,8 @@ func (e *Engine) report(ctx context.Context, p *plan.Plan, snap plan.Snapshot) [
 	for s, n := range bySeverity {
 		e.metrics.findings.WithLabelValues(string(s)).Set(float64(n))
 	}
-	if e.veto != "" {
-		problems = append(problems, Problem{ID: "failover-veto", Reason: e.veto})
-	}
+	problems = append(problems, e.stop.problems()...)
+	e.metrics.waiting(p)
 	for i, s := range e.sites {
 		problems = append(problems, s.problems(snap.Clusters[i])...)
 		e.countObjects(p, s.name)

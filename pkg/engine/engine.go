@@ -79,15 +79,14 @@ type Engine struct {
 	configured Configuration
 	current    Configuration
 	// rules are those by which objects are judged, compiled once for all clusters.
-	rules      *health.Rules
-	pollers    []*poller
-	sites      []*site
-	crew       *crew
-	problems   *problemLog
-	state      State
-	kept       Kept
-	veto       string
-	vetoLifted time.Time
+	rules    *health.Rules
+	pollers  []*poller
+	sites    []*site
+	crew     *crew
+	problems *problemLog
+	state    State
+	kept     Kept
+	stop     stop
 }
 
 // New prepares an engine. Nothing runs and nothing is contacted before Run.
@@ -201,6 +200,7 @@ func (e *Engine) turn(ctx context.Context) time.Time {
 	// 1. Observe: the last good trees and one snapshot of the fleet.
 	trees := e.trees()
 	snap := e.snapshot(ctx, now)
+	snap.Guards.Limited = true
 	// 2. Plan.
 	began := time.Now()
 	p := e.planner.Compute(trees, snap)

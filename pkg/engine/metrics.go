@@ -3,6 +3,8 @@ package engine
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/armada-sync/armada-sync/pkg/plan"
 )
 
 // Metrics are the engine's. Labels are bounded: clusters and sources of the configuration, and the
@@ -18,6 +20,8 @@ type Metrics struct {
 	health          *prometheus.GaugeVec
 	failovers       *prometheus.CounterVec
 	vetoes          prometheus.Counter
+	failoverStopped *prometheus.GaugeVec
+	evictionsWait   *prometheus.GaugeVec
 	clusterReady    *prometheus.GaugeVec
 	sourceSuccess   *prometheus.GaugeVec
 	sourceFailures  *prometheus.CounterVec
@@ -70,6 +74,14 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "armada_sync_failover_vetoes_total",
 			Help: "Times that evictions were stopped because too many clusters were lost at once.",
 		}),
+		failoverStopped: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "armada_sync_failover_stopped",
+			Help: "1 while nothing is evicted, by reason: veto or pause.",
+		}, []string{"reason"}),
+		evictionsWait: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "armada_sync_evictions_waiting",
+			Help: "Workloads that stay for now where they would have to leave, by what holds them: rate or stop.",
+		}, []string{"reason"}),
 		clusterReady: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "armada_sync_cluster_ready",
 			Help: "1 when the cluster is ready, else 0, by cluster.",
@@ -108,4 +120,33 @@ func (m *Metrics) forgetCluster(name string) {
 	m.health.DeletePartialMatch(gone)
 	m.failovers.DeletePartialMatch(gone)
 	m.clusterReady.DeletePartialMatch(gone)
+}
+
+// stopped tells whether evictions are stopped, and by what.
+func (m *Metrics) stopped(s stop) {
+	veto, pause := 0.0, 0.0
+	switch {
+	case s.paused:
+		pause = 1
+	case s.reason != "":
+		veto = 1
+	}
+	m.failoverStopped.WithLabelValues("veto").Set(veto)
+	m.failoverStopped.WithLabelValues("pause").Set(pause)
+}
+
+// waiting counts the workloads that a plan lets stay for now.
+func (m *Metrics) waiting(p *plan.Plan) {
+	rate, stopped := 0.0, 0.0
+	for i := range p.Placements {
+		switch {
+		case p.Placements[i].Stay == "":
+		case p.EvictionsStopped() != "":
+			stopped++
+		default:
+			rate++
+		}
+	}
+	m.evictionsWait.WithLabelValues("rate").Set(rate)
+	m.evictionsWait.WithLabelValues("stop").Set(stopped)
 }

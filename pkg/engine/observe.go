@@ -47,6 +47,7 @@ func (e *Engine) snapshot(ctx context.Context, now time.Time) plan.Snapshot {
 		Members: make(map[string]plan.Member, len(e.sites)), Facts: map[string]v1alpha1.ClusterFactsSpec{},
 	}
 	e.judge(now)
+	snap.Guards = e.stop.guards()
 	for _, s := range e.sites {
 		st := s.state.get()
 		cluster, member := s.described.get(), plan.Member{}
@@ -65,7 +66,7 @@ func (e *Engine) snapshot(ctx context.Context, now time.Time) plan.Snapshot {
 			}
 		}
 		cluster.Status.ExternalScores = scores
-		snap.Clusters = append(snap.Clusters, describe(cluster, st.health, e.veto != "", e.vetoLifted))
+		snap.Clusters = append(snap.Clusters, describe(cluster, st.health, e.stop))
 		member.Reachable = member.Reachable && st.health.Answering()
 		snap.Members[cluster.Name] = member
 	}
@@ -76,10 +77,11 @@ func (e *Engine) snapshot(ctx context.Context, now time.Time) plan.Snapshot {
 }
 
 // describe returns the cluster as it stands, with what its health adds.
-func describe(c v1alpha1.Cluster, h failover.ClusterHealth, vetoed bool, lifted time.Time) v1alpha1.Cluster {
+func describe(c v1alpha1.Cluster, h failover.ClusterHealth, s stop) v1alpha1.Cluster {
 	c.Status.Conditions = slices.Clone(c.Status.Conditions)
 	meta.SetStatusCondition(&c.Status.Conditions, h.Condition())
-	c.Spec.Taints = append(withoutOurs(c.Spec.Taints), h.Taints(vetoed, lifted)...)
+	c.Spec.Taints = append(s.countAnew(withoutOurs(c.Spec.Taints)), h.Taints(s.reason != "", s.lifted)...)
+	c.Status.Evictions, c.Status.ReadyHistory = s.status(), historyOf(h)
 	return c
 }
 
@@ -91,36 +93,9 @@ func isOurs(t corev1.Taint) bool {
 	return t.Key == v1alpha1.TaintNotReady || t.Key == v1alpha1.TaintUnreachable
 }
 
-// judge decides whether evictions must stop, and remembers when they may go on.
-func (e *Engine) judge(now time.Time) {
-	f := e.current.Config.Failover
-	sites := make([]failover.Site, 0, len(e.sites))
-	for _, s := range e.sites {
-		spec := s.described.get().Spec
-		sites = append(sites, failover.Site{
-			Name: s.name, Region: spec.Region, Provider: spec.Provider,
-			Cordoned: slices.ContainsFunc(spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeUnschedulable }),
-			Health:   s.state.get().health,
-		})
-	}
-	veto := failover.Veto(sites, failover.VetoRule{
-		Window: f.VetoWindow.Duration, ReadyFor: f.VetoReadyFor.Duration, History: f.VetoHistory.Duration,
-		Percent: int(*f.VetoPercent), MinClusters: int(*f.VetoMinClusters),
-	}, now)
-	if f.PausedUntil != nil && now.Before(f.PausedUntil.Time) {
-		veto = "failover is paused until " + f.PausedUntil.UTC().Format(time.RFC3339) + ": " + f.PausedReason
-	}
-	switch {
-	case veto != "" && e.veto == "":
-		e.metrics.vetoes.Inc()
-	case veto == "" && e.veto != "":
-		e.vetoLifted = now
-	}
-	e.veto = veto
-}
-
 // restoreHealth takes up the timers of clusters where the last run left them.
 func (e *Engine) restoreHealth() {
+	e.restoreStop(e.state.Clusters)
 	recorded := map[string]v1alpha1.Cluster{}
 	for _, c := range e.state.Clusters {
 		recorded[c.Name] = c
@@ -138,7 +113,7 @@ func (e *Engine) restoreHealth() {
 			continue
 		}
 		s.state.update(func(st *siteState) bool {
-			st.health = failover.Restore(*condition, failedSince(c.Spec.Taints))
+			st.health = failover.Restore(*condition, failedSince(c.Spec.Taints), transitionsOf(c.Status.ReadyHistory))
 			return true
 		})
 	}

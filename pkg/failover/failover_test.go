@@ -128,7 +128,7 @@ func TestTaints(t *testing.T) {
 // A restart must not start the timers of a failed cluster anew.
 func TestRestore(t *testing.T) {
 	before := observe(append(every(0, 0, failover.Ready), every(10, 40, failover.Unreachable)...)...)
-	after := failover.Restore(before.Condition(), before.FailedSince)
+	after := failover.Restore(before.Condition(), before.FailedSince, nil)
 	if diff := cmp.Diff(before.Taints(false, time.Time{}), after.Taints(false, time.Time{})); diff != "" {
 		t.Errorf("taints before and after a restart: (-before +after)\n%s", diff)
 	}

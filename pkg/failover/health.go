@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -70,8 +71,9 @@ type ClusterHealth struct {
 }
 
 // Restore returns the health that a recorded Ready condition describes, so that a restart of the
-// controller starts no timer anew.
-func Restore(c metav1.Condition, failedSince time.Time) ClusterHealth {
+// controller starts no timer anew. History are the transitions that were recorded with it, so that a
+// restart does not lift a veto either; without any, the cluster counts as new.
+func Restore(c metav1.Condition, failedSince time.Time, history []Transition) ClusterHealth {
 	h := ClusterHealth{Status: c.Status, Since: c.LastTransitionTime.Time, Message: c.Message}
 	if c.Status != metav1.ConditionTrue {
 		h.FailedSince = failedSince
@@ -79,7 +81,10 @@ func Restore(c metav1.Condition, failedSince time.Time) ClusterHealth {
 			h.FailedSince = h.Since
 		}
 	}
-	h.Transitions = []Transition{{Time: h.Since, Status: h.Status}}
+	h.Transitions = slices.Clone(history)
+	if n := len(h.Transitions); n == 0 || h.Transitions[n-1].Status != h.Status {
+		h.Transitions = append(h.Transitions, Transition{Time: h.Since, Status: h.Status})
+	}
 	return h
 }
 

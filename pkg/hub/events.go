@@ -88,7 +88,8 @@ func (r *reporter) event(ctx context.Context, p engine.Problem, kind string) (se
 	return true, nil
 }
 
-// regarding is the object that a problem concerns: its source, else its cluster.
+// regarding is the object that a problem concerns: its source, else its cluster, else what stands for the
+// whole fleet.
 func (r *reporter) regarding(p engine.Problem) (corev1.ObjectReference, bool) {
 	for _, s := range list[v1alpha1.GitSource](r.watcher.sources) {
 		if p.Source != "" && engine.SourceID(*s) == p.Source {
@@ -100,7 +101,23 @@ func (r *reporter) regarding(p engine.Problem) (corev1.ObjectReference, bool) {
 			return involved(v1alpha1.KindCluster, "", c.Name, c.UID), true
 		}
 	}
+	if p.ID == engine.ProblemFailoverVeto || p.ID == engine.ProblemFailoverPaused {
+		return r.wholeFleet(), true
+	}
 	return corev1.ObjectReference{}, false
+}
+
+// wholeFleet is the object that problems of the whole fleet concern: the Config, else the namespace of the
+// controller.
+func (r *reporter) wholeFleet() corev1.ObjectReference {
+	for _, c := range list[v1alpha1.Config](r.watcher.configs) {
+		if c.Name == configName {
+			return involved(v1alpha1.KindConfig, "", c.Name, c.UID)
+		}
+	}
+	about := involved("Namespace", "", r.watcher.namespace, "")
+	about.APIVersion = "v1"
+	return about
 }
 
 // eventName is one that no other event has: two may be made at the same moment.

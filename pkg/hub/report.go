@@ -257,8 +257,9 @@ func (r *reporter) reportClusters(cycle *engine.Cycle, refused map[reference]str
 		status := v1alpha1.ClusterStatus{
 			ObservedGeneration: c.Generation, KubernetesVersion: seen.Status.KubernetesVersion,
 			APIEnablements: seen.Status.APIEnablements, NodeSummary: seen.Status.NodeSummary,
-			ResourceSummary: seen.Status.ResourceSummary, Conditions: r.next(ref, v, c.Generation),
-			Summary: &v1alpha1.ClusterSummary{Taints: taintWords(seen.Spec.Taints), Capacity: capacityWords(seen.Status)},
+			ResourceSummary: seen.Status.ResourceSummary, Evictions: seen.Status.Evictions, ReadyHistory: seen.Status.ReadyHistory,
+			Conditions: r.next(ref, v, c.Generation),
+			Summary:    &v1alpha1.ClusterSummary{Taints: taintWords(seen.Spec.Taints), Capacity: capacityWords(seen.Status)},
 		}
 		for _, t := range seen.Spec.Taints {
 			if t.Key == v1alpha1.TaintNotReady || t.Key == v1alpha1.TaintUnreachable {

@@ -130,6 +130,9 @@ func (v *view) status(_ types.NamespacedName, entry *plan.PlacementEntry, last v
 	for _, s := range ill[:min(maxWorst, len(ill))] {
 		next.Worst = append(next.Worst, v1alpha1.ClusterMessage{Cluster: s.cluster, Message: shortened(s.message, maxWorstMessage)})
 	}
+	for _, w := range entry.Waiting {
+		next.Waiting = append(next.Waiting, v1alpha1.ClusterMessage{Cluster: w.Cluster, Message: shortened(w.Message, maxWorstMessage)})
+	}
 	next.Conditions = placementVerdict(entry, ill).conditions(last.Conditions, 0)
 	return next
 }

@@ -47,18 +47,22 @@ func fitted(p v1alpha1.Placement) (v1alpha1.Placement, string) {
 		spec.Inputs = ""
 	}
 	room += timersRoom
-	timers := v1alpha1.PlacementStatus{FailbackSince: p.Status.FailbackSince}
+	timers := v1alpha1.PlacementStatus{FailbackSince: p.Status.FailbackSince, ImbalanceSince: p.Status.ImbalanceSince}
 	room -= size(timers)
+	timers.Preserved, room = fitting(p.Status.Preserved, room)
 	timers.Debts, room = fitting(p.Status.Debts, room)
 	timers.Moves, room = fitting(p.Status.Moves, room)
-	timers.UnhealthySince, _ = fitting(p.Status.UnhealthySince, room)
+	timers.UnhealthySince, room = fitting(p.Status.UnhealthySince, room)
+	timers.Evictions, _ = fitting(p.Status.Evictions, room)
 	for _, left := range []struct {
 		n    int
 		what string
 	}{
+		{len(p.Status.Preserved) - len(timers.Preserved), "preserved values of old copies"},
 		{len(p.Status.Debts) - len(timers.Debts), "removals that unreachable clusters owe"},
 		{len(p.Status.Moves) - len(timers.Moves), "moves under way"},
 		{len(p.Status.UnhealthySince) - len(timers.UnhealthySince), "timers of application failover"},
+		{len(p.Status.Evictions) - len(timers.Evictions), "former evictions"},
 	} {
 		if left.n > 0 {
 			cut = append(cut, fmt.Sprintf("%d %s", left.n, left.what))

@@ -135,22 +135,26 @@ func (s *store) Load(ctx context.Context) (engine.State, error) {
 
 // timersOf is the part of a status that the engine needs again; reportOf is the rest, for people.
 func timersOf(s v1alpha1.PlacementStatus) v1alpha1.PlacementStatus {
-	return v1alpha1.PlacementStatus{Moves: s.Moves, UnhealthySince: s.UnhealthySince, Debts: s.Debts, FailbackSince: s.FailbackSince}
+	return v1alpha1.PlacementStatus{
+		Moves: s.Moves, UnhealthySince: s.UnhealthySince, Debts: s.Debts, FailbackSince: s.FailbackSince,
+		ImbalanceSince: s.ImbalanceSince, Evictions: s.Evictions, Preserved: s.Preserved,
+	}
 }
 
 func reportOf(s v1alpha1.PlacementStatus) v1alpha1.PlacementStatus {
-	return v1alpha1.PlacementStatus{ObservedGeneration: s.ObservedGeneration, Conditions: s.Conditions, Worst: s.Worst, Summary: s.Summary}
+	return v1alpha1.PlacementStatus{ObservedGeneration: s.ObservedGeneration, Conditions: s.Conditions, Worst: s.Worst, Summary: s.Summary, Waiting: s.Waiting}
 }
 
 // statusOf joins the two.
 func statusOf(timers, report v1alpha1.PlacementStatus, generation int64) v1alpha1.PlacementStatus {
 	s := timersOf(timers)
 	s.ObservedGeneration, s.Conditions, s.Worst, s.Summary = generation, report.Conditions, report.Worst, report.Summary
+	s.Waiting = report.Waiting
 	return s
 }
 
-// sameDecision tells that two placements need no write before anything is done: shares, moves and debts are
-// the same. Timers may follow.
+// sameDecision tells that two placements need no write before anything is done: shares, moves, debts,
+// evictions and preserved values are the same. Timers may follow.
 func sameDecision(a, b v1alpha1.Placement) bool {
 	return equality.Semantic.DeepEqual(a.Spec, b.Spec) && sameMoves(a.Status, b.Status)
 }
@@ -158,7 +162,8 @@ func sameDecision(a, b v1alpha1.Placement) bool {
 func sameMoves(a, b v1alpha1.PlacementStatus) bool {
 	return slices.EqualFunc(a.Moves, b.Moves, func(x, y v1alpha1.MoveStatus) bool {
 		return x.From == y.From && slices.Equal(x.To, y.To) && x.Since.Equal(&y.Since)
-	}) && equality.Semantic.DeepEqual(a.Debts, b.Debts)
+	}) && equality.Semantic.DeepEqual(a.Debts, b.Debts) && equality.Semantic.DeepEqual(a.Evictions, b.Evictions) &&
+		equality.Semantic.DeepEqual(a.Preserved, b.Preserved)
 }
 
 // later collects what one Save leaves for the next.

@@ -40,6 +40,14 @@ func (c *computation) stopped() string {
 	return ""
 }
 
+// EvictionsStopped returns why nothing is evicted; empty: evictions go on, or the plan was read back.
+func (p *Plan) EvictionsStopped() string {
+	if p.at == nil {
+		return ""
+	}
+	return p.at.stopped()
+}
+
 // PauseReason says in words that failover is paused, until when and why.
 func PauseReason(f v1alpha1.FailoverConfig) string {
 	reason := "failover is paused until " + f.PausedUntil.UTC().Format(time.RFC3339)
