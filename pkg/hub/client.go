@@ -105,7 +105,7 @@ func (c *client) apply(ctx context.Context, ref reference, subresource, field st
 	if subresource != "" {
 		r = r.SubResource(subresource)
 	}
-	return generationOf(r.DoRaw(ctx))
+	return generationOf(r.Do(ctx).Raw())
 }
 
 // patch sends a JSON merge patch and returns the object's new generation.
@@ -115,7 +115,7 @@ func (c *client) patch(ctx context.Context, ref reference, body map[string]any) 
 		return 0, err
 	}
 	data, err = c.ours.Patch(types.MergePatchType).Resource(ref.resource).NamespaceIfScoped(ref.Namespace, ref.Namespace != "").Name(ref.Name).
-		Param("fieldManager", fieldManager).Body(data).Timeout(writeTimeout).DoRaw(ctx)
+		Param("fieldManager", fieldManager).Body(data).Timeout(writeTimeout).Do(ctx).Raw()
 	return generationOf(data, err)
 }
 

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/placement"
 	"github.com/armada-sync/armada-sync/pkg/plan"
@@ -68,5 +71,40 @@ users: [{name: u, user: {%s}}]
 	}
 	if _, err := ParseKubeconfig(v1alpha1.Cluster{}, []byte("password: hunter2")); err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("what is no kubeconfig is answered with %v", err)
+	}
+}
+
+// What is too large is cut to its size and says so; it is not refused.
+func TestAPlacementThatIsTooLargeIsCut(t *testing.T) {
+	large := decided(0, 0, true)
+	large.Spec.Inputs = "sha256:1"
+	for i := range 3000 {
+		share, name := int64(i), fmt.Sprintf("production-eu-west-1-%04d", i)
+		large.Spec.Clusters = append(large.Spec.Clusters, v1alpha1.TargetCluster{Name: name, Replicas: &share})
+		large.Status.UnhealthySince = append(large.Status.UnhealthySince, v1alpha1.ClusterTime{Cluster: name})
+	}
+	large.Status.Moves = []v1alpha1.MoveStatus{{From: "a", To: []string{"b"}}}
+	small, cut := fitted(large)
+	if n := len(small.Spec.Clusters); n < 900 || n >= 3000 || small.Spec.Clusters[0].Name != large.Spec.Clusters[0].Name {
+		t.Errorf("%d shares are listed", n)
+	}
+	if small.Spec.Inputs != "" {
+		t.Error("a decision with shares that are not listed counts as standing")
+	}
+	if len(small.Status.Moves) != 1 {
+		t.Error("the move went before the timers")
+	}
+	if !strings.Contains(cut, "of 3000 clusters") || !strings.Contains(cut, "timers of application failover") {
+		t.Errorf("what is missing: %q", cut)
+	}
+	if n := size(small) + reportRoom; n > maxPlacement {
+		t.Errorf("with a report it has %d bytes", n)
+	}
+	if _, cut := fitted(decided(0, 900, true)); cut != "" {
+		t.Errorf("a workload on 900 clusters is cut: %s", cut)
+	}
+	status := withShortened(statusOf(small.Status, v1alpha1.PlacementStatus{}, 1), cut, metav1.Now())
+	if c := meta.FindStatusCondition(status.Conditions, conditionShortened); c == nil || !strings.Contains(c.Message, "3000") {
+		t.Errorf("the condition is %+v", c)
 	}
 }
