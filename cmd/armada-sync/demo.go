@@ -168,7 +168,7 @@ func (d *stage) prepareEngine() error {
 		Configuration: engine.Configuration{
 			Name: "demo", Config: demoConfig(), Sources: []v1alpha1.GitSource{source}, Clusters: d.clusters,
 		},
-		Store: store, Open: opener(d.dir, filepath.Join(d.dir, "git")), Builder: treeBuilder{build.New()},
+		Store: store, Open: opener(d.dir, filepath.Join(d.dir, "git")), Builder: treeBuilder{build.New(), fileKeys(d.dir)},
 		Connect: func(c v1alpha1.Cluster) (*rest.Config, error) {
 			return d.fleet.Cluster(c.Name).RESTConfig(), nil
 		},

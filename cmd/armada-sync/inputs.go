@@ -158,7 +158,7 @@ func (in *inputs) readTree(ctx context.Context, r repository, rev source.Revisio
 	spec.Name = r.name
 	spec.Spec.Path = in.path
 	spec.Spec.SetDefaults()
-	tree, err := buildTree(ctx, in.builder, r.name, spec, content)
+	tree, err := buildTree(ctx, in.builder, r.name, spec, environmentKeys(), content)
 	if err != nil {
 		return plan.Source{}, fmt.Errorf("source %q: %w", r.name, err)
 	}

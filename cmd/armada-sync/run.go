@@ -104,7 +104,7 @@ func runController(ctx context.Context, s streams, flags *runFlags) error {
 		Configuration: cfg,
 		Store:         state.store,
 		Open:          opener(base, filepath.Join(state.dir, "git")),
-		Builder:       treeBuilder{build.New()},
+		Builder:       treeBuilder{build.New(), fileKeys(base)},
 		Connect:       connector(base),
 		SecretKey:     state.key,
 		Log:           log,

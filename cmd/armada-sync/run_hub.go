@@ -58,7 +58,7 @@ func runInHub(ctx context.Context, s streams, flags *runFlags) error {
 	registry := newRegistry()
 	c, err := hub.New(hub.Options{
 		RESTConfig: cfg, Namespace: flags.hub.namespace, Identity: identity,
-		Open: hubOpener(cache, flags.hub.allowLoopback), Builder: treeBuilder{build.New()}, Log: log, Registry: registry,
+		Open: hubOpener(cache, flags.hub.allowLoopback), Builder: treeBuilder{Builder: build.New()}, Log: log, Registry: registry,
 	})
 	if err != nil {
 		return err

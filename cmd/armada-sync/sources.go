@@ -9,21 +9,39 @@ import (
 	"github.com/armada-sync/armada-sync/pkg/engine"
 	"github.com/armada-sync/armada-sync/pkg/render"
 	"github.com/armada-sync/armada-sync/pkg/render/build"
+	"github.com/armada-sync/armada-sync/pkg/render/build/sops"
 	"github.com/armada-sync/armada-sync/pkg/source"
 )
 
 // treeBuilder builds for the engine as for plan and preview.
-type treeBuilder struct{ *build.Builder }
+type treeBuilder struct {
+	*build.Builder
+	// keys are those that a source's encrypted files are opened with.
+	keys func(context.Context, v1alpha1.GitSource) (sops.Decrypter, error)
+}
 
 func (b treeBuilder) Build(ctx context.Context, s v1alpha1.GitSource, content *source.Tree) (render.Tree, error) {
-	return buildTree(ctx, b.Builder, engine.SourceID(s), s, content)
+	keys, err := b.keys(ctx, s)
+	if err != nil {
+		return render.Tree{}, err
+	}
+	return buildTree(ctx, b.Builder, engine.SourceID(s), s, keys, content)
+}
+
+// WithSecrets returns a builder that takes its keys from the Secrets that the sources name.
+func (b treeBuilder) WithSecrets(read func(ctx context.Context, namespace, name string) (map[string][]byte, error)) engine.Builder {
+	b.keys = func(ctx context.Context, s v1alpha1.GitSource) (sops.Decrypter, error) { return secretKeys(ctx, s, read) }
+	return b
 }
 
 // buildTree builds what a source holds at a revision.
-func buildTree(ctx context.Context, b *build.Builder, name string, s v1alpha1.GitSource, content *source.Tree) (render.Tree, error) {
+func buildTree(
+	ctx context.Context, b *build.Builder, name string, s v1alpha1.GitSource, keys sops.Decrypter, content *source.Tree,
+) (render.Tree, error) {
 	return b.Build(ctx, content, build.Options{
 		Source: name, Revision: content.Revision().String(), Path: s.Spec.Path,
-		DefaultNamespace: s.Spec.TargetNamespace, Limits: s.Spec.Limits,
+		DefaultNamespace: s.Spec.TargetNamespace, Limits: s.Spec.Limits, Keys: keys,
+		RequireEncryption: s.Spec.Decryption != nil && s.Spec.Decryption.Required,
 	})
 }
 

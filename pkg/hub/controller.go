@@ -33,7 +33,9 @@ type Options struct {
 	// Identity tells this replica apart from others.
 	Identity string
 	// Open opens the repository of a GitSource with the credentials of its Secret.
-	Open    func(v1alpha1.GitSource, source.Credentials) (source.Source, error)
+	Open func(v1alpha1.GitSource, source.Credentials) (source.Source, error)
+	// Builder reads trees. One that has WithSecrets is given the Secrets of the hub, of which a source may
+	// name one of its own namespace that holds the keys to its encrypted files.
 	Builder engine.Builder
 	// Connect reaches a cluster by the kubeconfig of its Secret. Default: ParseKubeconfig.
 	Connect  func(v1alpha1.Cluster, []byte) (*rest.Config, error)
@@ -138,7 +140,7 @@ func (c *Controller) work(ctx context.Context, f *fence) error {
 	}
 	r.refuse(problems)
 	e := engine.New(engine.Options{ //nolint:contextcheck // New starts nothing; Run gets the context
-		Configuration: configuration, Store: s, Builder: c.options.Builder, SecretKey: identity.key,
+		Configuration: configuration, Store: s, Builder: c.builder(), SecretKey: identity.key,
 		Log: c.log, Registry: c.options.Registry,
 		Open: func(g v1alpha1.GitSource) (source.Source, error) {
 			credentials, err := c.watcher.credentials(ctx, g)

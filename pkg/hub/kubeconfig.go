@@ -8,6 +8,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/engine"
 	"github.com/armada-sync/armada-sync/pkg/kubeconfig"
 	"github.com/armada-sync/armada-sync/pkg/source"
 )
@@ -44,6 +45,19 @@ func (w *watcher) credentials(ctx context.Context, s v1alpha1.GitSource) (source
 		return c, fmt.Errorf("the Secret %q: %w", s.Namespace+"/"+s.Spec.SecretRef.Name, err)
 	}
 	return c, nil
+}
+
+// decrypting is a builder that opens encrypted files.
+type decrypting interface {
+	WithSecrets(read func(ctx context.Context, namespace, name string) (map[string][]byte, error)) engine.Builder
+}
+
+// builder returns the builder with the Secrets of the hub, where it can use them.
+func (c *Controller) builder() engine.Builder {
+	if b, ok := c.options.Builder.(decrypting); ok {
+		return b.WithSecrets(c.watcher.secret)
+	}
+	return c.options.Builder
 }
 
 // ParseKubeconfig reads the kubeconfig of a cluster that comes out of a Secret, by the rules of package

@@ -107,7 +107,7 @@ func sameWish(before, after any) bool {
 func (w *watcher) followSecrets(ctx context.Context) error {
 	wanted := map[string]bool{w.namespace: true}
 	for _, s := range list[v1alpha1.GitSource](w.sources) {
-		if s.Spec.SecretRef != nil {
+		if s.Spec.SecretRef != nil || s.Spec.Decryption != nil && s.Spec.Decryption.SecretRef != nil {
 			wanted[s.Namespace] = true
 		}
 	}
@@ -261,6 +261,9 @@ func (w *watcher) addSource(c *engine.Configuration, o *v1alpha1.GitSource, prob
 	c.Sources = append(c.Sources, *used)
 	if r := used.Spec.SecretRef; r != nil {
 		c.SourceCredentials[engine.SourceID(*o)] = w.version(o.Namespace, r.Name)
+	}
+	if d := used.Spec.Decryption; d != nil && d.SecretRef != nil {
+		c.SourceCredentials[engine.SourceID(*o)] += " " + w.version(o.Namespace, d.SecretRef.Name)
 	}
 }
 

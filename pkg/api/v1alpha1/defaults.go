@@ -81,6 +81,9 @@ func (s *GitSourceSpec) SetDefaults() {
 	if s.Limits == nil {
 		s.Limits = &SourceLimits{}
 	}
+	if s.Decryption != nil && s.Decryption.Provider == "" {
+		s.Decryption.Provider = "sops"
+	}
 	s.Limits.SetDefaults()
 	if s.Rollout != nil {
 		setTo(&s.Rollout.StopOnUnhealthy, true)

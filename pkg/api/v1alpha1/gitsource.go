@@ -88,6 +88,11 @@ type GitSourceSpec struct {
 	Rollout *Rollout `json:"rollout,omitempty"`
 	// Tenant bounds what the source may do. Nil: unbounded, for a source of the platform team.
 	Tenant *Tenant `json:"tenant,omitempty"`
+	// Decryption says how encrypted files are opened. Nil: they are not, and hold what they declare.
+	Decryption *Decryption `json:"decryption,omitempty"`
+	// Variables replaces ${armada:…} in the objects of the source by facts of the cluster they go to.
+	// An object's annotation armada-sync.io/variables, enabled or disabled, wins. Default false.
+	Variables bool `json:"variables,omitempty"`
 	// Limits bound what is read from the repository.
 	Limits *SourceLimits `json:"limits,omitempty"`
 	// IgnoreDrift lists fields that belong to someone else.
@@ -126,6 +131,24 @@ const (
 	DeletionOrphan DeletionPolicy = "Orphan"
 	DeletionPrune  DeletionPolicy = "Prune"
 )
+
+// Decryption opens encrypted files of a repository, in memory.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.keysFile)",message="keysFile is for a standalone controller; use secretRef"
+type Decryption struct {
+	// Provider is the format of the files: sops. Default sops.
+	// +kubebuilder:default=sops
+	// +kubebuilder:validation:Enum=sops
+	Provider string `json:"provider,omitempty"`
+	// SecretRef names a Secret in the same namespace of which every entry that ends in .agekey holds age
+	// identities. On a hub only.
+	SecretRef *LocalSecretReference `json:"secretRef,omitempty"`
+	// KeysFile holds age identities, as age-keygen writes them. Standalone only; relative to the
+	// configuration. Without it, SOPS_AGE_KEY and SOPS_AGE_KEY_FILE name the keys.
+	KeysFile string `json:"keysFile,omitempty"`
+	// Required refuses a Secret whose values stand in clear text in the repository. Default false.
+	Required bool `json:"required,omitempty"`
+}
 
 // Rollout spreads a commit over the clusters step by step.
 type Rollout struct {

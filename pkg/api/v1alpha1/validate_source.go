@@ -44,6 +44,15 @@ func (t *typing) gitSource(s *GitSourceSpec) {
 		}
 		t.tenant("spec.tenant", s.Tenant)
 	}
+	if d := s.Decryption; d != nil {
+		oneOf(t, "spec.decryption.provider", d.Provider, "sops")
+		if d.SecretRef != nil {
+			t.named("spec.decryption.secretRef.name", d.SecretRef.Name, validation.IsDNS1123Subdomain)
+			if d.KeysFile != "" {
+				t.problem("spec.decryption.keysFile", "the field cannot stand beside secretRef")
+			}
+		}
+	}
 	if l := s.Limits; l != nil {
 		inRange(t, "spec.limits.maxFileBytes", l.MaxFileBytes, 1, 1<<30)
 		inRange(t, "spec.limits.maxTotalBytes", l.MaxTotalBytes, 1, 1<<40)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/render"
+	"github.com/armada-sync/armada-sync/pkg/render/build/sops"
 )
 
 // Options say what to read and as whose.
@@ -26,6 +27,10 @@ type Options struct {
 	// "default". Objects without a namespace are left as they are, since whether their kind has one
 	// is not known here.
 	DefaultNamespace string
+	// Keys open files that are encrypted with SOPS. The zero value opens none.
+	Keys sops.Decrypter
+	// RequireEncryption refuses a Secret whose values stand in clear text in the repository.
+	RequireEncryption bool
 	// Limits bound what is read; nil: the defaults of v1alpha1.SourceLimits.
 	Limits *v1alpha1.SourceLimits
 }
@@ -77,8 +82,12 @@ type unit struct {
 	content string
 	// again tells that the same content may give something else when it is built anew.
 	again bool
-	// namespace is the default that policies were read with.
+	// namespace is the default that policies were read with, and required whether Secrets had to be
+	// encrypted.
 	namespace string
+	required  bool
+	// secrets are the files that were encrypted; nil: there were none.
+	secrets *opened
 }
 
 // Build reads the tree. Problems are part of the result; an error means that the path cannot be read
@@ -143,7 +152,10 @@ func (b *Builder) Forget(source string) {
 
 // current tells that building the unit again would give the same.
 func (u *unit) current(files fs.FS, o Options) bool {
-	if u.again || u.namespace != o.DefaultNamespace {
+	if u.again || u.namespace != o.DefaultNamespace || u.required != o.RequireEncryption {
+		return false
+	}
+	if u.secrets != nil && u.secrets.keys != o.Keys.Fingerprint() {
 		return false
 	}
 	if u.content != "" && contentDigest(files, u.path) != u.content {

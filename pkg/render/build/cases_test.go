@@ -16,13 +16,14 @@ import (
 
 	"github.com/armada-sync/armada-sync/pkg/render"
 	"github.com/armada-sync/armada-sync/pkg/render/build"
+	"github.com/armada-sync/armada-sync/pkg/render/build/sops"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected parts of testdata/trees")
 
 // TestTrees walks testdata/trees. A case is a txtar file: its comment says what users rely on, its
 // files are a repository, read from the folder that a file named PATH holds, and WANT is what is
-// found. Adding a case means adding a file; -update fills WANT in.
+// found. KEYS are age identities, and with ENCRYPTION-REQUIRED the source demands encryption. Adding a case means adding a file; -update fills WANT in.
 func TestTrees(t *testing.T) {
 	err := filepath.WalkDir(filepath.Join("testdata", "trees"), func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || filepath.Ext(path) != ".txtar" {
@@ -33,18 +34,27 @@ func TestTrees(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			files, folder, want := fstest.MapFS{}, "", ""
+			files, want := fstest.MapFS{}, ""
+			options := build.Options{Source: "shop"}
 			for _, f := range archive.Files {
 				switch f.Name {
 				case "PATH":
-					folder = strings.TrimSpace(string(f.Data))
+					options.Path = strings.TrimSpace(string(f.Data))
+				case "KEYS":
+					keys, err := sops.ParseAgeKeys(f.Data)
+					if err != nil {
+						t.Fatal(err)
+					}
+					options.Keys.Services = append(options.Keys.Services, keys)
+				case "ENCRYPTION-REQUIRED":
+					options.RequireEncryption = true
 				case "WANT":
 					want = string(f.Data)
 				default:
 					files[f.Name] = &fstest.MapFile{Data: f.Data}
 				}
 			}
-			tree, err := build.New().Build(context.Background(), files, build.Options{Source: "shop", Path: folder})
+			tree, err := build.New().Build(context.Background(), files, options)
 			got := describe(tree)
 			if err != nil {
 				got = "error: " + err.Error() + "\n"
@@ -78,6 +88,11 @@ func describe(tree render.Tree) string {
 	var b strings.Builder
 	for _, o := range tree.Objects {
 		fmt.Fprintf(&b, "object %s unit %s from %s %s\n", o.Reference(), o.Unit, o.Origin.Kind, o.Origin.Source)
+		for _, field := range []string{"data", "stringData"} {
+			if data := o.Object[field]; data != nil && o.GetKind() == "Secret" {
+				fmt.Fprintf(&b, "  %s %v\n", field, data)
+			}
+		}
 	}
 	for _, p := range tree.PropagationPolicies {
 		fmt.Fprintf(&b, "propagation %s/%s %s\n", p.Namespace, p.Name, p.Position)

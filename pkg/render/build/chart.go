@@ -52,7 +52,7 @@ func (u *unit) chart(ctx context.Context, files fs.FS, o Options) {
 }
 
 func (u *unit) render(ctx context.Context, files fs.FS, o Options) ([]helm.Output, error) {
-	content, err := u.chartFiles(files, o)
+	content, err := u.chartFiles(ctx, files, o)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,9 @@ func (u *unit) render(ctx context.Context, files fs.FS, o Options) ([]helm.Outpu
 	if err := util.ValidateReleaseName(name); err != nil {
 		return nil, &helm.Error{Message: fmt.Sprintf("the folder's name %q cannot be the name of a release: use lower-case letters, digits and dashes, at most 53", name)}
 	}
-	return helm.Render(ctx, content, helm.Options{Release: name, Namespace: o.DefaultNamespace, Check: checkYAML})
+	return helm.Render(ctx, content, helm.Options{
+		Release: name, Namespace: o.DefaultNamespace, Check: checkYAML, Conceal: u.secrets != nil,
+	})
 }
 
 // releaseName is the name of the chart's folder; that of the source for a chart at the very top.
@@ -88,6 +90,11 @@ func (u *unit) failChart(files fs.FS, err error) {
 	p := v1alpha1.Problem{
 		Position: v1alpha1.Position{File: path.Join(u.path, chartFile)}, ID: v1alpha1.FindingBuildFailed,
 		Severity: v1alpha1.SeverityBlocker, Message: "the chart cannot be rendered: " + cut(err.Error()),
+	}
+	var sealed *sealedError
+	if errors.As(err, &sealed) {
+		u.failSealed(err)
+		return
 	}
 	var e *helm.Error
 	if errors.As(err, &e) {
@@ -121,6 +128,7 @@ func (u *unit) takeOutput(out helm.Output, limits v1alpha1.Limits, o Options) {
 	file := path.Join(u.path, out.File)
 	text := separator().ReplaceAll([]byte(out.Text), []byte("---\n"))
 	documents, problems := limits.DecodeStream(file, text)
+	u.conceal(problems)
 	for _, p := range problems {
 		p.Message = fmt.Sprintf("line %d of what the template writes: %s", p.Position.Line, p.Message)
 		p.Position.Line = 0
@@ -162,7 +170,7 @@ func (u *unit) noteHook(d v1alpha1.Document, hook string) {
 }
 
 // chartFiles reads the files of the chart's folder, less what .helmignore names.
-func (u *unit) chartFiles(files fs.FS, o Options) ([]helm.File, error) {
+func (u *unit) chartFiles(ctx context.Context, files fs.FS, o Options) ([]helm.File, error) {
 	rules, err := helmIgnore(files, u.path)
 	if err != nil {
 		return nil, &helm.Error{File: ignore.HelmIgnore, Message: err.Error()}
@@ -199,6 +207,12 @@ func (u *unit) chartFiles(files fs.FS, o Options) ([]helm.File, error) {
 		data, err := fs.ReadFile(files, name)
 		if err != nil {
 			return &helm.Error{Message: fmt.Sprintf("%q cannot be read: %s", relative, reason(err))}
+		}
+		// A template that looks encrypted is none.
+		if !strings.HasPrefix(relative, "templates/") {
+			if data, err = u.open(ctx, name, data, o); err != nil {
+				return err
+			}
 		}
 		list = append(list, helm.File{Name: relative, Data: bytes.TrimPrefix(data, []byte("\ufeff"))})
 		return nil

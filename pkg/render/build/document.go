@@ -1,6 +1,7 @@
 package build
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,7 +15,7 @@ import (
 )
 
 // read reads a plain file.
-func (u *unit) read(files fs.FS, o Options) {
+func (u *unit) read(ctx context.Context, files fs.FS, o Options) {
 	u.inputs[u.path] = digestOf(files, u.path)
 	data, err := fs.ReadFile(files, u.path)
 	if err != nil {
@@ -24,9 +25,14 @@ func (u *unit) read(files fs.FS, o Options) {
 		})
 		return
 	}
+	if data, err = u.open(ctx, u.path, data, o); err != nil {
+		u.failSealed(err)
+		return
+	}
 	limits := v1alpha1.DefaultLimits()
 	limits.MaxBytes = int(min(int64(limits.MaxBytes), *o.Limits.MaxFileBytes))
 	documents, problems := limits.DecodeStream(u.path, data)
+	u.conceal(problems)
 	u.problems = append(u.problems, problems...)
 	u.failed = v1alpha1.Blocked(problems)
 	for _, d := range documents {
@@ -67,6 +73,7 @@ func (u *unit) take(d v1alpha1.Document, origin render.Origin, o Options) {
 func (u *unit) takeOurs(d v1alpha1.Document, o Options) {
 	d.DefaultNamespace(o.DefaultNamespace)
 	value, problems := d.Typed()
+	u.conceal(problems)
 	u.problems = append(u.problems, problems...)
 	u.failed = u.failed || v1alpha1.Blocked(problems)
 	switch v := value.(type) {

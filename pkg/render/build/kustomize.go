@@ -1,6 +1,7 @@
 package build
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,9 +30,11 @@ const originAnnotations = types.OriginAnnotations
 var kustomizeLock sync.Mutex
 
 // kustomize builds the kustomization in the unit's folder.
-func (u *unit) kustomize(files fs.FS, o Options) {
+func (u *unit) kustomize(ctx context.Context, files fs.FS, o Options) {
 	top, err := kustomizationFile(files, u.path)
-	tree := &treeFS{files: files, top: top, inputs: u.inputs}
+	tree := &treeFS{files: files, top: top, inputs: u.inputs, open: func(name string, data []byte) ([]byte, error) {
+		return u.open(ctx, name, data, o)
+	}}
 	// Whatever else happens, another kustomization file makes another unit.
 	for _, name := range kustomizationNames() {
 		tree.Exists("/" + path.Join(u.path, name))
@@ -46,6 +49,14 @@ func (u *unit) kustomize(files fs.FS, o Options) {
 		return
 	}
 	u.objects, u.propag, u.override, u.clusters = nil, nil, nil, nil
+	var sealed *sealedError
+	if errors.As(err, &sealed) {
+		u.failSealed(err)
+		return
+	}
+	if u.secrets != nil && tree.refused == nil {
+		err = errConcealed
+	}
 	u.fail(v1alpha1.Problem{
 		Position: position(files, top, err), ID: v1alpha1.FindingBuildFailed, Severity: v1alpha1.SeverityBlocker,
 		Message: "the kustomization cannot be built: " + oneLine(err),
@@ -167,7 +178,9 @@ func (u *unit) origin(tree *treeFS, b built, places map[string][]v1alpha1.Docume
 	documents, known := places[file]
 	if !known {
 		if data, err := fs.ReadFile(tree.files, file); err == nil {
-			documents, _ = v1alpha1.DecodeStream(file, data)
+			if data, err = tree.open(file, data); err == nil {
+				documents, _ = v1alpha1.DecodeStream(file, data)
+			}
 		}
 		places[file] = documents
 	}

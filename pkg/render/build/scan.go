@@ -194,15 +194,16 @@ func (s *scanned) dropReferenced(files fs.FS) {
 
 // build builds a unit.
 func (c candidate) build(ctx context.Context, files fs.FS, o Options) *unit {
-	u := &unit{path: c.path, kind: c.kind, inputs: map[string]string{}, namespace: o.DefaultNamespace}
+	u := &unit{path: c.path, kind: c.kind, inputs: map[string]string{}, namespace: o.DefaultNamespace, required: o.RequireEncryption}
 	switch c.kind {
 	case kustomization:
-		u.kustomize(files, o)
+		u.kustomize(ctx, files, o)
 	case chart:
 		u.chart(ctx, files, o)
 	default:
-		u.read(files, o)
+		u.read(ctx, files, o)
 	}
+	u.refuseClearSecrets()
 	return u
 }
 

@@ -29,6 +29,8 @@ type treeFS struct {
 	files fs.FS
 	// top is the kustomization file that the build starts from.
 	top string
+	// open decrypts a file that is encrypted and leaves others as they are.
+	open func(name string, data []byte) ([]byte, error)
 	// inputs are the digests of everything that was looked at, by path.
 	inputs map[string]string
 	// refused is the first thing that may not be read. kustomize tries alternatives where a read
@@ -122,6 +124,9 @@ func (t *treeFS) ReadFile(name string) ([]byte, error) {
 	data, err := fs.ReadFile(t.files, p)
 	if err != nil {
 		return nil, fmt.Errorf("%q cannot be read: %s", p, reason(err))
+	}
+	if data, err = t.open(p, data); err != nil {
+		return nil, t.refuse(err)
 	}
 	// What is no YAML becomes a text in a ConfigMap and is one value.
 	if slices.Contains(manifestExtensions(), path.Ext(p)) {

@@ -60,6 +60,8 @@ type Options struct {
 	Release, Namespace string
 	// Check looks at a file before it is parsed as YAML, and may refuse it. Nil: all are taken.
 	Check func(name string, data []byte) error
+	// Conceal leaves out of errors whatever may quote a value.
+	Conceal bool
 }
 
 // Output is what one file gave.
@@ -93,6 +95,17 @@ func failed(file, format string, args ...any) error {
 // those in crds/ and then those of the templates, each in the order of their files; notes are left out.
 // An error is an *Error.
 func Render(ctx context.Context, from []File, o Options) ([]Output, error) {
+	outputs, err := render(ctx, from, o)
+	var e *Error
+	if o.Conceal && errors.As(err, &e) && !e.Late && e.Nondeterministic == "" {
+		concealed := *e
+		concealed.Message = "what is wrong is not repeated here, since the chart reads encrypted values; helm template says it where you are"
+		return nil, &concealed
+	}
+	return outputs, err
+}
+
+func render(ctx context.Context, from []File, o Options) ([]Output, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxTime)
 	defer cancel()
 	c, paths, err := load(from, o)
