@@ -159,7 +159,7 @@ func writeParts(file string, parts [][]byte) error {
 	for n := max(len(parts)+1, 2); ; n++ {
 		stale := partName(file, n)
 		old, err := os.ReadFile(stale)
-		if err != nil || !bytes.HasPrefix(old, []byte(report.MarkerPrefix)) {
+		if err != nil || !report.HasMarker(old) {
 			return nil
 		}
 		if err := os.Remove(stale); err != nil {

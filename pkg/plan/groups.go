@@ -178,6 +178,7 @@ func (v *preview) groups() []ReportGroup {
 		return cmp.Or(
 			cmp.Compare(order[a.Action], order[b.Action]),
 			a.Object.Compare(b.Object),
+			strings.Compare(string(a.Kind), string(b.Kind)),
 			slices.Compare(a.Clusters, b.Clusters),
 		)
 	})

@@ -29,9 +29,6 @@ type Options struct {
 	// Project and PullRequest go into the hidden marker by which a comment is found again.
 	Project     string
 	PullRequest string
-	// FindingsURL is where the pages of the findings are, as <FindingsURL>/<id>.md. Default: those of
-	// this project.
-	FindingsURL string
 	// Links lead to more, such as the whole report.
 	Links []Link
 	// Bar is the severity from which on findings fail the check, for the footer; empty: none does.
@@ -65,6 +62,7 @@ type Format struct {
 func Formats() []Format {
 	return []Format{
 		{"text", "for a terminal", Text},
+		{"markdown", "for a comment on a pull request, in parts that fit", Markdown},
 		{"json", "the contract for everything else", JSON},
 	}
 }

@@ -385,45 +385,63 @@ func (s *scene) describe(names []string) string {
 	return fmt.Sprintf("all %d with region %s", total, first.Region)
 }
 
-// tally counts the clusters by the most that happens to them: joining or leaving says more than a new
-// share, and that more than a new field.
-type tally struct{ joins, leaves, rescaled, reconfigured int }
+// fate is the most that happens to a cluster: joining or leaving says more than a new share, and that
+// more than a new field.
+type fate string
 
-func (s *scene) tally() tally {
-	rank := map[string]int{}
-	note := func(name string, n int) { rank[name] = max(rank[name], n) }
+// The fates of clusters.
+const (
+	fateNone         fate = ""
+	fateReconfigured fate = "reconfigured"
+	fateRescaled     fate = "rescaled"
+	fateLeaves       fate = "leaves"
+	fateJoins        fate = "joins"
+)
+
+var fateRanks = map[fate]int{fateNone: 0, fateReconfigured: 1, fateRescaled: 2, fateLeaves: 3, fateJoins: 4}
+
+// fates says what happens to each cluster that anything happens to.
+func (s *scene) fates() map[string]fate {
+	fates := map[string]fate{}
+	note := func(name string, f fate) {
+		if fateRanks[f] > fateRanks[fates[name]] {
+			fates[name] = f
+		}
+	}
 	for i := range s.Placements {
 		for _, a := range s.Placements[i].Clusters {
 			switch a.Action {
 			case plan.PlacementJoin:
-				note(a.Name, 4)
+				note(a.Name, fateJoins)
 			case plan.PlacementLeave:
-				note(a.Name, 3)
+				note(a.Name, fateLeaves)
 			case plan.PlacementRescale:
-				note(a.Name, 2)
+				note(a.Name, fateRescaled)
 			case plan.PlacementStay:
 			}
 		}
 	}
 	for i := range s.Groups {
 		for _, name := range s.Groups[i].Clusters {
-			note(name, 1)
+			note(name, fateReconfigured)
 		}
 	}
-	var t tally
-	for _, n := range rank {
-		switch n {
-		case 4:
-			t.joins++
-		case 3:
-			t.leaves++
-		case 2:
-			t.rescaled++
-		default:
-			t.reconfigured++
+	return fates
+}
+
+// tally counts the fates: "joins 1", "leaves 1" and so on, without those that nobody has.
+func (s *scene) tally() []string {
+	counts := map[fate]int{}
+	for _, f := range s.fates() {
+		counts[f]++
+	}
+	var words []string
+	for _, f := range []fate{fateJoins, fateLeaves, fateRescaled, fateReconfigured} {
+		if n := counts[f]; n > 0 {
+			words = append(words, fmt.Sprintf("%s %d", f, n))
 		}
 	}
-	return t
+	return words
 }
 
 // shortCommit shortens a commit, with or without the name of its branch.
