@@ -33,6 +33,8 @@ type AuditEvent struct {
 	ID string
 	// User and UserAgent say who asked.
 	User, UserAgent string
+	// As is whom the user acted as, by impersonation; empty: nobody.
+	As string
 	// Verb is get, list, watch, create, update, patch, delete or
 	// deletecollection; for a path that is no resource, the lower-case HTTP
 	// method. A server-side apply is a patch.
@@ -69,6 +71,9 @@ type auditLine struct {
 	User       struct {
 		Username string `json:"username"`
 	} `json:"user"`
+	ImpersonatedUser struct {
+		Username string `json:"username"`
+	} `json:"impersonatedUser"`
 	UserAgent string `json:"userAgent"`
 	ObjectRef struct {
 		APIGroup    string `json:"apiGroup"`
@@ -122,7 +127,7 @@ func parseAudit(content []byte) ([]AuditEvent, error) {
 		}
 		seen[l.AuditID] = true
 		events = append(events, AuditEvent{
-			ID: l.AuditID, User: l.User.Username, UserAgent: l.UserAgent, Verb: l.Verb, URI: l.RequestURI,
+			ID: l.AuditID, User: l.User.Username, UserAgent: l.UserAgent, As: l.ImpersonatedUser.Username, Verb: l.Verb, URI: l.RequestURI,
 			Group: l.ObjectRef.APIGroup, Resource: l.ObjectRef.Resource, Subresource: l.ObjectRef.Subresource,
 			Namespace: l.ObjectRef.Namespace, Name: l.ObjectRef.Name,
 			Code: l.ResponseStatus.Code, Received: l.RequestReceivedTimestamp,

@@ -106,7 +106,7 @@ spec:
 		for _, c := range p.Clusters {
 			wanted := map[string]bool{}
 			for _, o := range c.Objects {
-				wanted[o.ObjectReference.String()] = o.Action == v1alpha1.ActionCreate
+				wanted[o.String()] = o.Action == v1alpha1.ActionCreate
 			}
 			for _, e := range p.Placements {
 				may := readerAllows(tenant, e.Workload) && readerAllowsCluster(tenant, c.Name)
