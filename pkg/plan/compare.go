@@ -167,7 +167,7 @@ func (c *computation) difference(it *item, t *target, held Held) (why string, dr
 	case len(held.Drift) > 0:
 		return "changed by someone else: " + strings.Join(firstFew(held.Drift, 3), ", "), true
 	case held.OwnedFields != nil && !c.covered(it, t, held.OwnedFields):
-		return "fields of ours were changed by someone else", true
+		return "changed by someone else: " + strings.Join(firstFew(lostPointers(parseFields(held.OwnedFields), c.manifest(it, t)), 3), ", "), true
 	}
 	return "", false
 }

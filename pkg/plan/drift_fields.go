@@ -98,6 +98,13 @@ func (w *fieldWalk) element(set, other *fieldpath.Set, at fieldpath.PathElement,
 			// The manager has the field and nothing in it, while we have members of it: it is shared.
 			has = false
 		}
+		if members, isMap := v.(map[string]any); isMap && !has && !w.owned {
+			// All that is in it is lost; each field is named, since each may be someone else's.
+			for name, child := range members {
+				w.element(under, otherUnder, fieldpath.FieldNameElement(name), pointer+"/"+render.EscapeToken(name), child)
+			}
+			return
+		}
 		w.take(pointer, has)
 		return
 	}
