@@ -142,14 +142,14 @@ func timersOf(s v1alpha1.PlacementStatus) v1alpha1.PlacementStatus {
 }
 
 func reportOf(s v1alpha1.PlacementStatus) v1alpha1.PlacementStatus {
-	return v1alpha1.PlacementStatus{ObservedGeneration: s.ObservedGeneration, Conditions: s.Conditions, Worst: s.Worst, Summary: s.Summary, Waiting: s.Waiting}
+	return v1alpha1.PlacementStatus{ObservedGeneration: s.ObservedGeneration, Conditions: s.Conditions, Worst: s.Worst, Summary: s.Summary, Waiting: s.Waiting, Drift: s.Drift}
 }
 
 // statusOf joins the two.
 func statusOf(timers, report v1alpha1.PlacementStatus, generation int64) v1alpha1.PlacementStatus {
 	s := timersOf(timers)
 	s.ObservedGeneration, s.Conditions, s.Worst, s.Summary = generation, report.Conditions, report.Worst, report.Summary
-	s.Waiting = report.Waiting
+	s.Waiting, s.Drift = report.Waiting, report.Drift
 	return s
 }
 

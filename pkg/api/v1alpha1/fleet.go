@@ -100,6 +100,9 @@ type PlacementStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=10
 	Earlier []EarlierDecision `json:"earlier,omitempty"`
+	// Drift lists copies of the workload that someone else changed, but for those that are put back at
+	// once.
+	Drift *DriftSummary `json:"drift,omitempty"`
 	// Worst are the up to ten clusters that are worst off, with the reason.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=10

@@ -258,6 +258,8 @@ type GitSourceStatus struct {
 	// Revision is the last one that was fetched, AppliedRevision the last one that was carried out.
 	Revision        string `json:"revision,omitempty"`
 	AppliedRevision string `json:"appliedRevision,omitempty"`
+	// Drift lists objects that someone else changed and that no Placement is about.
+	Drift *DriftSummary `json:"drift,omitempty"`
 	// History are the revisions that were carried out everywhere, the newest first.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=10
