@@ -142,13 +142,15 @@ func (r *reporter) report(ctx context.Context) error {
 	if cycle == nil {
 		return nil
 	}
-	if err := r.reportSources(cycle, refused); err != nil {
+	names := r.store.names()
+	changed := driftOf(cycle, func(key v1alpha1.ObjectKey) bool { _, recorded := names[key]; return recorded })
+	if err := r.reportSources(cycle, changed, refused); err != nil {
 		return err
 	}
 	if err := r.reportClusters(cycle, refused); err != nil {
 		return err
 	}
-	if err := r.reportPlacements(cycle); err != nil {
+	if err := r.reportPlacements(cycle, changed); err != nil {
 		return err
 	}
 	return r.events(ctx, cycle.Problems)
@@ -185,7 +187,7 @@ func (r *reporter) next(ref reference, v verdict, generation int64) []metav1.Con
 	return r.conditions[ref]
 }
 
-func (r *reporter) reportSources(cycle *engine.Cycle, refused map[reference]string) error {
+func (r *reporter) reportSources(cycle *engine.Cycle, changed drifted, refused map[reference]string) error {
 	known := map[string]engine.SourceStatus{}
 	for _, s := range cycle.Sources {
 		known[s.ID] = s
@@ -206,6 +208,7 @@ func (r *reporter) reportSources(cycle *engine.Cycle, refused map[reference]stri
 		status := v1alpha1.GitSourceStatus{
 			ObservedGeneration: s.Generation, Conditions: r.next(ref, v, s.Generation),
 			Revision: seen.Revision, AppliedRevision: seen.Applied,
+			Drift: summary(changed.sources[id], s.Status.Drift),
 		}
 		if err := r.writer.want(ref, status); err != nil {
 			return err

@@ -43,9 +43,10 @@ type standing struct {
 	message string
 }
 
-func (r *reporter) reportPlacements(cycle *engine.Cycle) error {
+func (r *reporter) reportPlacements(cycle *engine.Cycle, changed drifted) error {
 	names := r.store.names()
 	view := newView(cycle)
+	view.drift = changed.workloads
 	for i := range cycle.Plan.Placements {
 		entry := &cycle.Plan.Placements[i]
 		name, recorded := names[entry.Workload.Key()]
@@ -68,6 +69,8 @@ type view struct {
 	changes map[string]map[v1alpha1.ObjectKey]*plan.ObjectChange
 	// failures are reasons by cluster and object.
 	failures map[[2]string]string
+	// drift is what someone else changed, by workload.
+	drift map[v1alpha1.ObjectKey][]v1alpha1.ObjectDrift
 }
 
 func newView(cycle *engine.Cycle) *view {
@@ -133,6 +136,7 @@ func (v *view) status(_ types.NamespacedName, entry *plan.PlacementEntry, last v
 	for _, w := range entry.Waiting {
 		next.Waiting = append(next.Waiting, v1alpha1.ClusterMessage{Cluster: w.Cluster, Message: shortened(w.Message, maxWorstMessage)})
 	}
+	next.Drift = summary(v.drift[key], last.Drift)
 	next.Conditions = placementVerdict(entry, ill).conditions(last.Conditions, 0)
 	return next
 }

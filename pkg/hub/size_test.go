@@ -27,7 +27,11 @@ func TestAPlacementOnAThousandClustersIsSmall(t *testing.T) {
 		p.Spec.Clusters = append(p.Spec.Clusters, v1alpha1.TargetCluster{Name: name, Replicas: &replicas})
 		v.failures[[2]string{name, entry.Workload.Key().String()}] = strings.Repeat("ä", 4000)
 	}
+	v.drift = map[v1alpha1.ObjectKey][]v1alpha1.ObjectDrift{entry.Workload.Key(): longDrift(1000)}
 	p.Status = v.status(placementRef(&p).NamespacedName, entry, p.Status)
+	if d := p.Status.Drift; d == nil || d.Total != 1000 || len(d.Objects) != maxDrift || d.Objects[0].Handling != v1alpha1.DriftFought {
+		t.Errorf("the drift of 1000 copies is %+v", d)
+	}
 	if n := len(p.Status.Worst); n != maxWorst {
 		t.Errorf("%d clusters are named, want %d", n, maxWorst)
 	}
@@ -42,6 +46,24 @@ func TestAPlacementOnAThousandClustersIsSmall(t *testing.T) {
 		t.Errorf("the Placement has %d bytes, more than %d", len(data), maxPlacement)
 	}
 	t.Logf("%d bytes", len(data))
+}
+
+// longDrift is what someone changed on n clusters, with paths and names as long as they can be. Every other
+// copy is fought about.
+func longDrift(n int) []v1alpha1.ObjectDrift {
+	var all []v1alpha1.ObjectDrift
+	for i := range n {
+		d := v1alpha1.ObjectDrift{
+			Cluster: fmt.Sprintf("production-eu-west-1-%04d", i), Source: strings.Repeat("s", 253) + "/" + strings.Repeat("s", 253),
+			ObjectReference: v1alpha1.ObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "shop", Name: "web"},
+			Handling:        []v1alpha1.DriftHandling{v1alpha1.DriftIgnored, v1alpha1.DriftFought}[i%2],
+		}
+		for range 20 {
+			d.Fields = append(d.Fields, v1alpha1.DriftField{Path: "/" + strings.Repeat("p", maxDriftPath-1), Manager: strings.Repeat("m", 128)})
+		}
+		all = append(all, d)
+	}
+	return all
 }
 
 func TestKubeconfigsThatReachForMoreAreRefused(t *testing.T) {
