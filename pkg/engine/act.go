@@ -20,6 +20,7 @@ import (
 func (e *Engine) record(ctx context.Context, p *plan.Plan, snap plan.Snapshot) error {
 	next := State{Placements: plan.NextPlacements(p, snap), Clusters: rememberClusters(snap.Clusters)}
 	next.Orders = e.state.Orders.settled(p, snap.Now)
+	next.Sources = e.rememberSources(p, snap.Now)
 	rest := !e.kept.Again.IsZero() && !snap.Now.Before(e.kept.Again)
 	if !rest && reflect.DeepEqual(next, e.state) {
 		return nil
@@ -125,8 +126,9 @@ func (e *Engine) dispatch(ctx context.Context, p *plan.Plan, snap plan.Snapshot)
 
 // due tells whether a plan has something for the cluster that can be done now: it is not for later.
 func due(p *plan.Plan, cluster string, later func(key v1alpha1.ObjectKey, digest, revision string) bool) bool {
+	revisions := p.RevisionsAt(cluster)
 	for _, o := range p.Changes(cluster) {
-		if actionable(o) && !later(o.Key(), o.Digest, p.Revisions[o.Source]) {
+		if actionable(o) && !later(o.Key(), o.Digest, revisions[o.Source]) {
 			return true
 		}
 	}
@@ -174,6 +176,7 @@ func (e *Engine) report(ctx context.Context, p *plan.Plan, snap plan.Snapshot) [
 		if st := poller.state.get(); st.problem != "" {
 			problems = append(problems, Problem{Source: poller.id, ID: "source-" + st.class, Reason: st.problem})
 		}
+		problems = append(problems, poller.missingProblems()...)
 	}
 	bySeverity := map[v1alpha1.Severity]int{v1alpha1.SeverityBlocker: 0, v1alpha1.SeverityCaution: 0, v1alpha1.SeverityInfo: 0}
 	for _, f := range p.Findings {
@@ -287,7 +290,7 @@ func (e *Engine) observeApplied(p *plan.Plan) {
 	waiting := map[string]bool{}
 	for _, c := range p.Clusters {
 		for _, o := range c.Objects {
-			if actionable(o) {
+			if actionable(o) || o.Gate.Kind() == v1alpha1.GateRollout {
 				waiting[o.Source] = true
 			}
 		}
@@ -300,7 +303,10 @@ func (e *Engine) observeApplied(p *plan.Plan) {
 			if planned := p.Revisions[poller.id]; st.tree == nil || planned != st.tree.Revision {
 				return false // A newer one came while this one was planned.
 			}
-			st.applied = st.revision.String()
+			if st.applied != st.revision.String() {
+				st.applied = st.revision.String()
+				e.nudge() // The history is to be kept.
+			}
 			if st.seenAt.IsZero() {
 				return false
 			}

@@ -210,6 +210,7 @@ func (e *Engine) turn(ctx context.Context) time.Time {
 		e.log.ErrorContext(ctx, "the state was not kept, nothing is written to clusters until it is", "error", err)
 		return now.Add(storeInterval)
 	}
+	e.retain(p)
 	// 4. Execute, each cluster for itself.
 	idle := e.dispatch(ctx, p, snap)
 	// 5. Report what is new and what is solved.

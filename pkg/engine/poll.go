@@ -22,13 +22,17 @@ type poller struct {
 	lifecycle
 	id   string
 	spec v1alpha1.GitSource
+	// given is the spec as it is configured, without the orders over it.
+	given v1alpha1.GitSourceSpec
 	// credentials is the version of what the repository is reached with.
 	credentials string
 	// leaving tells that the source is deleted and its objects go too: nothing is read any more.
 	leaving bool
 	open    Opener
-	// source is nil until it could be opened. It belongs to the goroutine of run.
+	// source is nil until it could be opened. It belongs to the goroutine of run; opened is the same for
+	// others.
 	source  source.Source
+	opened  locked[source.Source]
 	builder Builder
 	metrics *Metrics
 	// changed tells the engine to plan again.
@@ -49,8 +53,14 @@ type sourceState struct {
 	outdated bool
 	// seenAt is when the revision was first seen; zero once it has been applied everywhere.
 	seenAt time.Time
-	// applied is the last revision that was applied everywhere.
-	applied string
+	// applied is the last revision that was applied everywhere, last the one that was planned last, in this
+	// run or the one before.
+	applied, last string
+	// earlier are trees of revisions that clusters are still at, by revision; wanted are those that are
+	// needed, and missing is why some of them cannot be read.
+	earlier map[string]*render.Tree
+	wanted  []string
+	missing map[string]string
 	// problem is the last failure; empty after a success.
 	problem string
 	class   string
@@ -91,17 +101,22 @@ func (p *poller) run(ctx context.Context) {
 func (p *poller) poll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, p.spec.Spec.Timeout.Duration)
 	defer cancel()
-	if p.spec.Spec.Suspend {
-		// What was read before stays as it is; the next event is the end of the suspension.
-		p.announce(func(s *sourceState) {})
-		return nil
-	}
 	if p.source == nil {
 		opened, err := p.open(p.spec)
 		if err != nil {
 			return err
 		}
 		p.source = opened
+		p.opened.update(func(s *source.Source) bool { *s = opened; return true })
+	}
+	p.fetchEarlier(ctx)
+	if p.spec.Spec.Suspend {
+		// What was read before stays as it is; the next event is the end of the suspension.
+		if err := p.resumed(ctx); err != nil {
+			return err
+		}
+		p.announce(func(s *sourceState) {})
+		return nil
 	}
 	revision, err := p.source.Resolve(ctx)
 	if err != nil {
@@ -120,6 +135,7 @@ func (p *poller) poll(ctx context.Context) error {
 		return err
 	}
 	p.succeed(func(s *sourceState) {
+		s.replaced()
 		s.tree, s.revision, s.seenAt, s.outdated = &tree, revision, time.Now(), false
 	})
 	return nil
@@ -171,6 +187,7 @@ func (p *poller) planned() (s plan.Source, ok bool) {
 		Tree: *state.tree, Spec: p.spec.Spec,
 		AllowPrune: p.spec.Annotations[v1alpha1.AnnotationAllowPrune],
 		Stale:      state.problem != "",
+		Earlier:    state.earlierTrees(),
 	}, true
 }
 

@@ -97,19 +97,28 @@ func (e *Engine) configureSources(next Configuration) {
 }
 
 func (e *Engine) newPoller(spec v1alpha1.GitSource, credentials string) *poller {
-	return &poller{
+	p := &poller{
 		lifecycle: newLifecycle(), id: SourceID(spec), spec: spec, credentials: credentials,
 		leaving: spec.DeletionTimestamp != nil && spec.Spec.DeletionPolicy == v1alpha1.DeletionPrune,
 		open:    e.options.Open, builder: e.options.Builder,
-		metrics: e.metrics, changed: e.nudge,
+		metrics: e.metrics, changed: e.nudge, given: spec.Spec,
 	}
+	for _, s := range e.configured.Sources {
+		if SourceID(s) == p.id {
+			p.given = s.Spec
+		}
+	}
+	p.recall(e.remembered(p.id))
+	return p
 }
 
 // follow takes over from the poller that the same source had so far, which ends.
 func (p *poller) follow(before *poller) {
 	p.succeedTo(&before.lifecycle)
 	state := before.state.get()
-	state.outdated = state.outdated || !sameContent(before, p)
+	if !sameContent(before, p) {
+		state.outdated, state.earlier, state.missing = true, nil, nil
+	}
 	p.state.value = state
 }
 

@@ -23,6 +23,9 @@ type State struct {
 	Placements []v1alpha1.Placement
 	// Clusters carry the Ready condition and our taints with their times.
 	Clusters []v1alpha1.Cluster
+	// Sources tell of each source what was asked of it last, which revisions were applied, and how far the
+	// latest has spread.
+	Sources []v1alpha1.GitSource
 	// Orders are what people asked of a standalone controller. On a hub there are none.
 	Orders Orders
 }
@@ -104,7 +107,7 @@ func (s *FolderStore) loadState() (State, error) {
 			return State{}, fmt.Errorf("read state %q: %w (remove the file to rebuild the state from what the members hold)", file, p)
 		}
 	}
-	return State{Placements: snap.Placements, Clusters: snap.Clusters}, nil
+	return State{Placements: snap.Placements, Clusters: snap.Clusters, Sources: snap.Sources}, nil
 }
 
 // loadOrders returns the kept orders; an absent file holds none.
@@ -170,7 +173,7 @@ func (s *FolderStore) Save(_ context.Context, state State) (Kept, error) {
 	if err := s.saveOrders(state.Orders); err != nil {
 		return Kept{}, fmt.Errorf("write orders: %w", err)
 	}
-	data, err := plan.WriteFleet(plan.Snapshot{Placements: state.Placements, Clusters: state.Clusters})
+	data, err := plan.WriteFleet(plan.Snapshot{Placements: state.Placements, Clusters: state.Clusters, Sources: state.Sources})
 	if err != nil {
 		return Kept{}, fmt.Errorf("write state: %w", err)
 	}

@@ -38,6 +38,9 @@ type world struct {
 	dir   string
 	state string
 	log   *lockedBuffer
+	// open is how sources are opened, adjust changes the configuration; nil: as they are.
+	open   engine.Opener
+	adjust func(*engine.Configuration)
 
 	controller *controller
 }
@@ -91,6 +94,9 @@ func (w *world) configuration() engine.Configuration {
 		c.Spec.Region = "region-" + name
 		cfg.Clusters = append(cfg.Clusters, c)
 	}
+	if w.adjust != nil {
+		w.adjust(&cfg)
+	}
 	return cfg
 }
 
@@ -105,14 +111,12 @@ func (w *world) start() {
 	c.engine = engine.New(engine.Options{
 		Configuration: w.configuration(),
 		Store:         store,
-		Open: func(s v1alpha1.GitSource) (source.Source, error) {
-			return source.OpenLocal(s.Spec.URL, source.LocalOptions{})
-		},
-		Builder:   builder{build.New()},
-		Connect:   func(c v1alpha1.Cluster) (*rest.Config, error) { return w.fleet.Cluster(c.Name).RESTConfig(), nil },
-		SecretKey: []byte("a key that is only for tests....")[:32],
-		Log:       slog.New(slog.NewTextHandler(w.log, nil)),
-		Registry:  prometheus.NewRegistry(),
+		Open:          w.opener(),
+		Builder:       builder{build.New()},
+		Connect:       func(c v1alpha1.Cluster) (*rest.Config, error) { return w.fleet.Cluster(c.Name).RESTConfig(), nil },
+		SecretKey:     []byte("a key that is only for tests....")[:32],
+		Log:           slog.New(slog.NewTextHandler(w.log, nil)),
+		Registry:      prometheus.NewRegistry(),
 		Observe: func(cycle engine.Cycle) {
 			select {
 			case <-c.latest:
@@ -125,6 +129,15 @@ func (w *world) start() {
 	c.stop = cancel
 	go func() { c.ended <- c.engine.Run(ctx) }()
 	w.controller = c
+}
+
+func (w *world) opener() engine.Opener {
+	if w.open != nil {
+		return w.open
+	}
+	return func(s v1alpha1.GitSource) (source.Source, error) {
+		return source.OpenLocal(s.Spec.URL, source.LocalOptions{})
+	}
 }
 
 // halt stops the controller, as SIGTERM does.

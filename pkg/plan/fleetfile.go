@@ -29,7 +29,7 @@ func fleetLimits() v1alpha1.Limits {
 	return limits
 }
 
-// ReadFleet reads a fleet file: a YAML or JSON stream of Cluster, Snapshot, Config, Placement,
+// ReadFleet reads a fleet file: a YAML or JSON stream of Cluster, Snapshot, Config, Placement, GitSource,
 // Inventory and ClusterFacts documents. The documents in any order give the same snapshot. With a
 // blocker among the problems the snapshot is not to be used. The file's name is only for positions.
 //
@@ -111,7 +111,10 @@ func (r *fleetReader) add(d v1alpha1.Document, value any) {
 			r.mentions = append(r.mentions, mention{v.Spec.Cluster, d})
 		}
 	case *v1alpha1.GitSource:
-		r.report(d, v1alpha1.SeverityInfo, v1alpha1.FindingFieldIgnored, "a GitSource has no effect in a fleet file")
+		if r.once(d, "GitSource "+sourceID(v)) {
+			r.snap.Sources = append(r.snap.Sources, *v)
+			r.takeStatus(v)
+		}
 	default:
 		r.report(d, v1alpha1.SeverityBlocker, v1alpha1.FindingInvalidConfiguration,
 			"a %s has no place in a fleet file", d.Kind)
@@ -172,6 +175,7 @@ func (r *fleetReader) finish() {
 	}
 	slices.SortFunc(s.Clusters, compareClusters)
 	slices.SortFunc(s.Placements, comparePlacements)
+	slices.SortFunc(s.Sources, compareSources)
 	s.Members = make(map[string]Member, len(s.Clusters))
 	for i := range s.Clusters {
 		s.Members[s.Clusters[i].Name] = Member{Reachable: isReachable(&s.Clusters[i])}
@@ -203,6 +207,25 @@ func isReachable(c *v1alpha1.Cluster) bool {
 }
 
 func compareClusters(a, b v1alpha1.Cluster) int { return strings.Compare(a.Name, b.Name) }
+
+func compareSources(a, b v1alpha1.GitSource) int { return strings.Compare(sourceID(&a), sourceID(&b)) }
+
+// sourceID is the id of a source: namespace/name.
+func sourceID(s *v1alpha1.GitSource) string { return cmp.Or(s.Namespace, ownNamespace) + "/" + s.Name }
+
+// takeStatus takes how far the revisions of a source have spread.
+func (r *fleetReader) takeStatus(s *v1alpha1.GitSource) {
+	id := sourceID(s)
+	if s.Status.Rollout != nil {
+		if r.snap.Rollouts == nil {
+			r.snap.Rollouts = map[string]v1alpha1.RolloutStatus{}
+		}
+		r.snap.Rollouts[id] = *s.Status.Rollout
+	}
+	if len(s.Status.History) > 0 && r.snap.AppliedRevisions[id] == "" {
+		r.snap.AppliedRevisions[id] = s.Status.History[0].Revision
+	}
+}
 
 func comparePlacements(a, b v1alpha1.Placement) int {
 	return cmp.Or(
@@ -239,6 +262,9 @@ func WriteFleet(s Snapshot) ([]byte, error) {
 	}
 	for _, p := range slices.SortedFunc(slices.Values(s.Placements), comparePlacements) {
 		w.document(v1alpha1.KindPlacement, p)
+	}
+	for _, g := range slices.SortedFunc(slices.Values(s.Sources), compareSources) {
+		w.document(v1alpha1.KindGitSource, g)
 	}
 	if w.err != nil {
 		return nil, fmt.Errorf("write fleet file: %w", w.err)
@@ -407,6 +433,9 @@ func (s Snapshot) Digest() string {
 		p.ObjectMeta = metav1.ObjectMeta{}
 		p.Status.Conditions, p.Status.Worst, p.Status.ObservedGeneration = nil, nil, 0
 		content(v1alpha1.KindPlacement, p)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Rollouts)) {
+		put("rollout", []any{name, s.Rollouts[name]})
 	}
 	content(v1alpha1.KindConfig, v1alpha1.Config{Spec: s.Config})
 	return "sha256:" + hex.EncodeToString(sum.Sum(nil))

@@ -148,7 +148,7 @@ func TestReadFleetProblems(t *testing.T) {
 		{"a policy", head + "ClusterOverridePolicy\nmetadata: {name: a}\n",
 			[]string{"blocker invalid-configuration f.yaml:1: a ClusterOverridePolicy has no place in a fleet file"}},
 		{"a source, so that the file of a controller serves", head + "GitSource\nmetadata: {name: a}\nspec: {url: file:///a}\n",
-			[]string{"info field-ignored f.yaml:1: a GitSource has no effect in a fleet file"}},
+			nil},
 		{"a broken document beside a good one", head + "Cluster\nmetadata: {name: a}\n---\n: [\n",
 			[]string{"blocker invalid-document f.yaml:5: invalid YAML: did not find expected key"}},
 	}
