@@ -101,6 +101,12 @@ Exit codes: 0 done; 1 error; 2 changes (with --exit-code); 3 findings at or abov
 		newJoin(s),
 		newUnjoin(s),
 		newRotate(s),
+		newCordon(s),
+		newUncordon(s),
+		newDrain(s),
+		newTaint(s),
+		newRebalance(s),
+		newFailover(s),
 	)
 	return root
 }

@@ -140,3 +140,13 @@ func transitionsOf(kept []v1alpha1.ReadyTransition) []failover.Transition {
 	}
 	return list
 }
+
+// ConfiguredTaints are those that the configuration which the engine was made with gives a cluster.
+func (e *Engine) ConfiguredTaints(cluster string) []corev1.Taint {
+	for _, c := range e.options.Clusters {
+		if c.Name == cluster {
+			return c.Spec.Taints
+		}
+	}
+	return nil
+}

@@ -20,6 +20,9 @@ type Assumptions struct {
 	// Down are names or patterns (path.Match) of clusters that cannot be reached, and have not been for
 	// so long that every toleration with an end is over.
 	Down []string
+	// Drained are names or patterns of clusters that are drained: they take nothing new, and what does not
+	// tolerate that has to leave.
+	Drained []string
 	// Labels are labels that clusters have, by pattern, in the order in which they are set.
 	Labels []LabelAssumption
 	// Versions are Kubernetes versions of clusters, by pattern.
@@ -99,6 +102,11 @@ func Assume(snap Snapshot, a Assumptions) (Snapshot, error) {
 			return snap, err
 		}
 	}
+	for _, pattern := range a.Drained {
+		if err := s.each(pattern, s.drain); err != nil {
+			return snap, err
+		}
+	}
 	for _, pattern := range a.Down {
 		if err := s.each(pattern, s.takeDown); err != nil {
 			return snap, err
@@ -166,6 +174,9 @@ func (a Assumptions) Describe() []string {
 	list := []string{}
 	for _, d := range a.Down {
 		list = append(list, d+" is down")
+	}
+	for _, d := range a.Drained {
+		list = append(list, d+" is drained")
 	}
 	for _, l := range a.Labels {
 		list = append(list, fmt.Sprintf("%s has label %s=%s", l.Clusters, l.Key, l.Value))

@@ -247,16 +247,21 @@ func (c *computation) spells(kind string, it *item) bool {
 			return false
 		}
 	}
-	own := strings.ToLower(it.key.Kind)
-	if name == own || slices.Contains(plurals(own), name) || slices.Contains(c.customNames(it), name) {
-		return true
-	}
-	for _, s := range shortKinds() {
-		if s.short == name && s.kind == it.key.Kind {
-			return true
-		}
-	}
-	return false
+	return spellsName(name, it.key.Kind) || slices.Contains(c.customNames(it), name)
+}
+
+// spellsName tells whether a name in lower case is that of a kind: its own, its plural or a short one.
+func spellsName(name, kind string) bool {
+	own := strings.ToLower(kind)
+	return name == own || slices.Contains(plurals(own), name) ||
+		slices.ContainsFunc(shortKinds(), func(s shortKind) bool { return s.short == name && s.kind == kind })
+}
+
+// SpellsKind tells whether a kind as people spell it, with a group or not, is that of an object. The short
+// names of custom kinds are not known here.
+func SpellsKind(kind string, ref v1alpha1.ObjectReference) bool {
+	name, group, qualified := strings.Cut(strings.ToLower(kind), ".")
+	return (!qualified || group == ref.Group()) && spellsName(name, ref.Kind)
 }
 
 // plurals are those that Kubernetes' rules give a kind.

@@ -30,6 +30,13 @@ func (c *computation) waits(it *item) []v1alpha1.ClusterMessage {
 			}
 		}
 	}
+	if record := c.recorded[it.key]; it.entry.Error != "" && record != nil {
+		for _, t := range record.Spec.Clusters {
+			if rejectedBy(it.entry.Decision, t.Name) == "TaintToleration" {
+				add(t.Name, "cannot leave: %s", it.entry.Error)
+			}
+		}
+	}
 	if f := it.owner.Spec.Failover; f != nil && f.Application != nil {
 		for _, u := range c.recordUnhealthy(it, c.snap.Now) {
 			c.waitsForHealth(it, u, f.Application, add)
