@@ -102,7 +102,7 @@ func (s *stream) parseYAML(c chunk) {
 // and for all errors of a file.
 const (
 	maxLocateTries = 32
-	maxLocateBytes = 16 << 20
+	maxLocateBytes = 4 << 20
 )
 
 // locate finds the line of a syntax error, since the parser often names the line on which the

@@ -13,8 +13,7 @@ import (
 //
 // +kubebuilder:object:generate=false
 type Limits struct {
-	// MaxBytes is the size of a file. Reading takes up to about 100 bytes of memory for each of its
-	// bytes where these are as dense as in "[1,1,1]".
+	// MaxBytes is the size of a file.
 	MaxBytes int
 	// MaxDocuments is the number of documents in a file, empty ones and items of lists included.
 	MaxDocuments int
@@ -23,6 +22,9 @@ type Limits struct {
 	// MaxAliasBytes is how much the YAML aliases and merge keys of a file may add, in bytes, where a
 	// value counts its text and a fixed overhead.
 	MaxAliasBytes int
+	// MaxValues is about how many values (maps, lists, keys, texts, numbers) one document may have; a JSON
+	// file all together. Reading takes up to 500 bytes of memory for each.
+	MaxValues int
 	// MaxProblems is how many problems of one file are reported before the rest is not read.
 	MaxProblems int
 }
@@ -31,9 +33,10 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		MaxBytes:      16 << 20,
-		MaxDocuments:  100_000,
+		MaxDocuments:  20_000,
 		MaxDepth:      256,
 		MaxAliasBytes: 16 << 20,
+		MaxValues:     250_000,
 		MaxProblems:   100,
 	}
 }
@@ -70,33 +73,55 @@ func DecodeStream(file string, data []byte) ([]Document, []Problem) {
 // not scalars, and labels and annotations that are not strings are problems here; whether an object
 // has a name, and what its fields mean, is left to the caller and to Document.Typed.
 func (l Limits) DecodeStream(file string, data []byte) ([]Document, []Problem) {
-	s := &stream{limits: l, file: file, aliasBudget: l.MaxAliasBytes}
+	var documents []Document
+	problems := l.DecodeEach(file, data, func(d Document) bool {
+		documents = append(documents, d)
+		return true
+	})
+	return documents, problems
+}
+
+// DecodeEach is DecodeStream for large files: it hands on each document as soon as it is read, and what was
+// needed to read it is free before the next one. The rest is not read once take returns false.
+func (l Limits) DecodeEach(file string, data []byte, take func(Document) bool) []Problem {
+	s := &stream{limits: l, file: file, aliasBudget: l.MaxAliasBytes, take: take}
 	if problem := s.unreadable(data); problem != nil {
-		return nil, []Problem{*problem}
+		return []Problem{*problem}
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if nodes, ok := s.parseJSON(data); ok {
 		for _, node := range nodes {
 			s.add(node, 0)
 		}
-		return s.documents, s.problems
+		return s.problems
 	}
 	rest, line := data, 0
 	for len(rest) > 0 && !s.stopped {
 		var next chunk
 		next, rest, line = nextChunk(rest, line)
-		if next.text != nil {
+		if next.text != nil && s.withinValues(next) {
 			s.parseYAML(next)
 		}
 	}
-	return s.documents, s.problems
+	return s.problems
+}
+
+// withinValues refuses a document of too many values before they are made.
+func (s *stream) withinValues(c chunk) bool {
+	// A value takes two bytes at least.
+	if len(c.text)/2 <= s.limits.MaxValues || countValues(c.text, s.limits.MaxValues) <= s.limits.MaxValues {
+		return true
+	}
+	s.count(c.line + 1)
+	s.fail(c.line+1, "the document has more than the %d values that are read", s.limits.MaxValues)
+	return false
 }
 
 // stream is the state of reading one file.
 type stream struct {
 	limits      Limits
 	file        string
-	documents   []Document
+	take        func(Document) bool
 	problems    []Problem
 	aliasBudget int
 	tables      fieldTables
@@ -219,7 +244,9 @@ func (s *stream) keep(c *converter, d Document, apiVersion, kind string) {
 		s.keepItems(c, d, items, itemKind)
 		return
 	}
-	s.documents = append(s.documents, d)
+	if !s.stopped && !s.take(d) {
+		s.stopped = true
+	}
 }
 
 // keepItems appends the items of a list, each with its own position.

@@ -22,7 +22,7 @@ func (s *stream) parseJSON(data []byte) ([]*yaml.Node, bool) {
 	}
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.UseNumber()
-	r := &jsonReader{data: data, decoder: decoder, maxDepth: s.limits.MaxDepth}
+	r := &jsonReader{data: data, decoder: decoder, maxDepth: s.limits.MaxDepth, values: s.limits.MaxValues}
 	var nodes []*yaml.Node
 	for {
 		node, err := r.value(0)
@@ -31,7 +31,7 @@ func (s *stream) parseJSON(data []byte) ([]*yaml.Node, bool) {
 			nodes = append(nodes, node)
 		case errors.Is(err, io.EOF):
 			return nodes, true
-		case isJSON:
+		case isJSON || errors.Is(err, errTooManyValues):
 			r.advance()
 			s.fail(r.line, "invalid JSON: %v", err)
 			return nodes, true
@@ -46,10 +46,14 @@ type jsonReader struct {
 	data     []byte
 	decoder  *json.Decoder
 	maxDepth int
+	// values is how many values may still come.
+	values int
 	// line is that of the byte before read, which lines are counted up to.
 	line int
 	read int
 }
+
+var errTooManyValues = errors.New("the file has more values than are read")
 
 var errTooDeep = errors.New("maps and lists are nested too deep")
 
@@ -75,6 +79,9 @@ func (r *jsonReader) value(depth int) (*yaml.Node, error) {
 	}
 	if depth > r.maxDepth {
 		return nil, errTooDeep
+	}
+	if r.values--; r.values < 0 {
+		return nil, errTooManyValues
 	}
 	node := &yaml.Node{Kind: yaml.ScalarNode, Line: r.advance()}
 	switch t := token.(type) {
