@@ -42,8 +42,8 @@ type store struct {
 	// wake asks the goroutine of run to look for work.
 	wake chan struct{}
 
-	// paging is held while pages of the journal are arranged and written.
-	paging sync.Mutex
+	// paging has room for the one that arranges and writes pages of the journal.
+	paging chan struct{}
 
 	mu sync.Mutex
 	// kept are the decisions that Placements say.
@@ -74,7 +74,7 @@ type record struct {
 func newStore(c *client, w *writer, log *slog.Logger, namespace string, recorded func() []v1alpha1.Cluster) *store {
 	return &store{
 		client: c, writer: w, log: log, recorded: recorded, journal: &journal{client: c, namespace: namespace},
-		wake: make(chan struct{}, 1), kept: map[types.NamespacedName]record{},
+		wake: make(chan struct{}, 1), paging: make(chan struct{}, 1), kept: map[types.NamespacedName]record{},
 		reports: map[types.NamespacedName]v1alpha1.PlacementStatus{}, refused: map[types.NamespacedName]time.Time{},
 		ledger: newLedger(), gone: map[types.NamespacedName]v1alpha1.Placement{}, busy: map[types.NamespacedName]bool{},
 	}
@@ -254,8 +254,15 @@ func (s *store) page(ctx context.Context, decisions []v1alpha1.Placement, rest *
 	if len(decisions) == 0 {
 		return nil
 	}
-	s.paging.Lock()
-	defer s.paging.Unlock()
+	select {
+	case s.paging <- struct{}{}:
+		defer func() { <-s.paging }()
+	case <-ctx.Done():
+		for i := range decisions {
+			rest.wait(&decisions[i], time.Now().Add(saveRetry))
+		}
+		return nil
+	}
 	s.mu.Lock()
 	pages := s.ledger.arrange(decisions)
 	s.mu.Unlock()

@@ -87,8 +87,12 @@ func (s *store) waiting() (open, gone []v1alpha1.Placement) {
 
 // emptyPages empties the pages whose decisions all are in their Placements.
 func (s *store) emptyPages(ctx context.Context) error {
-	s.paging.Lock()
-	defer s.paging.Unlock()
+	select {
+	case s.paging <- struct{}{}:
+		defer func() { <-s.paging }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	s.mu.Lock()
 	done := s.ledger.finished()
 	s.mu.Unlock()

@@ -42,8 +42,8 @@ type entry struct {
 	want, have []byte
 	// at is when it was written last, or when it may be tried again minus every.
 	at time.Time
-	// writing is held while a request is under way, so that an older status never follows a newer one.
-	writing sync.Mutex
+	// writing has room for one request, so that an older status never follows a newer one.
+	writing chan struct{}
 }
 
 func newWriter(c *client, log *slog.Logger, every time.Duration) *writer {
@@ -69,7 +69,7 @@ func (w *writer) known(ref reference, status any) error {
 func (w *writer) entry(ref reference) *entry {
 	e := w.entries[ref]
 	if e == nil {
-		e = &entry{}
+		e = &entry{writing: make(chan struct{}, 1)}
 		w.entries[ref] = e
 	}
 	return e
@@ -107,8 +107,8 @@ func (w *writer) writeNow(ctx context.Context, ref reference) error {
 	w.mu.Lock()
 	e := w.entry(ref)
 	w.mu.Unlock()
-	e.writing.Lock()
-	defer e.writing.Unlock()
+	e.writing <- struct{}{}
+	defer func() { <-e.writing }()
 	w.mu.Lock()
 	want := e.want
 	same := bytes.Equal(want, e.have)
