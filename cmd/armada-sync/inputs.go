@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -61,6 +62,9 @@ func must(err error) {
 type repository struct {
 	name string
 	source.Repository
+	// declared is what the fleet says about the source of that name; without a word everything is as by
+	// default.
+	declared v1alpha1.GitSource
 }
 
 // open opens every --repo; snap names an unnamed one.
@@ -87,7 +91,7 @@ func (in *inputs) open(snap plan.Snapshot) ([]repository, error) {
 		if err != nil {
 			return nil, fmt.Errorf("repository %q: %w", printable(place), err)
 		}
-		repos = append(repos, repository{name: name, Repository: opened})
+		repos = append(repos, repository{name: name, Repository: opened, declared: declaredSource(snap, name)})
 	}
 	return repos, nil
 }
@@ -138,6 +142,9 @@ func sourcesOf(snap plan.Snapshot) []string {
 	for name := range snap.AppliedRevisions {
 		names[name] = true
 	}
+	for i := range snap.Sources {
+		names[declaredID(&snap.Sources[i])] = true
+	}
 	for _, m := range snap.Members {
 		for _, o := range m.Objects {
 			if o.Source != "" {
@@ -154,15 +161,15 @@ func (in *inputs) readTree(ctx context.Context, r repository, rev source.Revisio
 	if err != nil {
 		return plan.Source{}, fmt.Errorf("source %q: %w", r.name, err)
 	}
-	spec := v1alpha1.GitSource{}
+	spec := *r.declared.DeepCopy()
 	spec.Name = r.name
-	spec.Spec.Path = in.path
+	spec.Spec.Path = cmp.Or(in.path, spec.Spec.Path)
 	spec.Spec.SetDefaults()
 	tree, err := buildTree(ctx, in.builder, r.name, spec, environmentKeys(), content)
 	if err != nil {
 		return plan.Source{}, fmt.Errorf("source %q: %w", r.name, err)
 	}
-	return plan.Source{Tree: tree, Spec: spec.Spec}, nil
+	return plan.Source{Tree: tree, Spec: spec.Spec, AllowPrune: spec.Annotations[v1alpha1.AnnotationAllowPrune]}, nil
 }
 
 // readTrees reads every repository at a ref, or as it stands without one.

@@ -73,6 +73,7 @@ func (e *Engine) snapshot(ctx context.Context, now time.Time) plan.Snapshot {
 	snap.Placements = recoverPlacements(snap.Placements, snap.Members)
 	snap.GoneSources = e.goneSources(snap.Members)
 	e.spread(&snap)
+	snap.Sources = Declared(snap.Sources, e.current.Sources)
 	snap.FleetDigest = snap.Digest()
 	return snap
 }

@@ -12,6 +12,7 @@ import (
 // Configuration, Connect, SecretKey, Log and Registry are used. It returns when every cluster has told
 // everything or has failed to answer, at the latest when ctx ends; a cluster that was late is not Known.
 func Survey(ctx context.Context, o Options, state State) plan.Snapshot {
+	sources := o.Sources
 	o.Sources = nil
 	e := New(o) //nolint:contextcheck // New starts nothing
 	e.state = state
@@ -30,6 +31,7 @@ func Survey(ctx context.Context, o Options, state State) plan.Snapshot {
 	// What was not answered within the time is looked at as it is.
 	snap := e.snapshot(context.WithoutCancel(ctx), e.options.Now())
 	snap.AppliedRevisions = map[string]string{}
+	snap.Sources = Declared(state.Sources, sources)
 	return snap
 }
 

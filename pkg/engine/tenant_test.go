@@ -5,11 +5,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/engine"
+	"github.com/armada-sync/armada-sync/pkg/plan"
 )
 
 // TestASourceBecomesATenants: bounds take effect without a restart. From then on the source acts as its account,
@@ -61,4 +64,30 @@ func TestASourceBecomesATenants(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestAFleetFileSaysWhatATenantMay: a preview elsewhere is held to the same bounds, and learns nothing of how the
+// repository is reached.
+func TestAFleetFileSaysWhatATenantMay(t *testing.T) {
+	tenant := &v1alpha1.Tenant{ServiceAccount: "shop/deployer", AllowedNamespaces: []string{"shop"}}
+	configured := v1alpha1.GitSource{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "shop", Annotations: map[string]string{"note": "x"}}}
+	configured.Spec = v1alpha1.GitSourceSpec{
+		URL: "/srv/git/shop.git", Path: "./deploy", TargetNamespace: "shop", PoliciesFor: []string{"a"}, Tenant: tenant,
+		SecretRef: &v1alpha1.LocalSecretReference{Name: "git"}, CredentialsFile: "git.yaml",
+	}
+	data, err := plan.WriteFleet(plan.Committable(plan.Snapshot{Sources: engine.Declared(nil, []v1alpha1.GitSource{configured})}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	snap, problems := plan.ReadFleet("fleet.yaml", data)
+	if v1alpha1.Blocked(problems) || len(snap.Sources) != 1 {
+		t.Fatalf("%v, %v in\n%s", snap.Sources, problems, data)
+	}
+	got := snap.Sources[0]
+	if diff := cmp.Diff(tenant, got.Spec.Tenant); diff != "" || got.Spec.Path != "./deploy" || got.Spec.TargetNamespace != "shop" || len(got.Annotations) > 0 {
+		t.Errorf("got %+v, tenant %s", got, diff)
+	}
+	if got.Spec.SecretRef != nil || got.Spec.CredentialsFile != "" {
+		t.Errorf("the file says how the repository is reached:\n%s", data)
+	}
 }

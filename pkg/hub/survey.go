@@ -149,6 +149,7 @@ func recorded(cfg engine.Configuration, state engine.State, clusters []v1alpha1.
 	snap := plan.Snapshot{
 		Now: now, TakenAt: now, Placements: state.Placements, Config: cfg.Config,
 		Members: map[string]plan.Member{}, Facts: map[string]v1alpha1.ClusterFactsSpec{},
+		Sources: engine.Declared(state.Sources, cfg.Sources),
 	}
 	status := map[string]v1alpha1.ClusterStatus{}
 	for _, c := range clusters {
