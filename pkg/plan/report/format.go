@@ -63,7 +63,10 @@ func Formats() []Format {
 	return []Format{
 		{"text", "for a terminal", Text},
 		{"markdown", "for a comment on a pull request, in parts that fit", Markdown},
+		{"html", "one page to fold, filter and search, without a network", HTML},
 		{"json", "the contract for everything else", JSON},
+		{"unified", "one diff for viewers of diffs", Unified},
+		{"sarif", "findings for code scanners, SARIF 2.1.0", SARIF},
 	}
 }
 

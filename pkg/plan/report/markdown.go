@@ -217,7 +217,7 @@ func (m *markdown) footer(d detail) block {
 	for _, l := range m.o.Links {
 		parts = append(parts, fmt.Sprintf("[%s](%s)", prose(l.Label), l.URL))
 	}
-	parts = append(parts, "locally: "+code(m.command()))
+	parts = append(parts, "locally: "+code(command(m.scene)))
 	text := strings.Join(parts, " · ")
 	var notes []string
 	switch d {
@@ -242,10 +242,10 @@ func (m *markdown) footer(d detail) block {
 }
 
 // command computes the same report, given a fleet file.
-func (m *markdown) command() string {
-	text := "armada-sync preview --base " + shortCommit(m.Base.Commit)
-	if !strings.HasPrefix(m.Head.Commit, "dir@") {
-		text += " --head " + shortCommit(m.Head.Commit)
+func command(s *scene) string {
+	text := "armada-sync preview --base " + shortCommit(s.Base.Commit)
+	if !strings.HasPrefix(s.Head.Commit, "dir@") {
+		text += " --head " + shortCommit(s.Head.Commit)
 	}
 	return text
 }
