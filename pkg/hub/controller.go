@@ -21,6 +21,7 @@ import (
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/engine"
+	"github.com/armada-sync/armada-sync/pkg/register"
 	"github.com/armada-sync/armada-sync/pkg/source"
 )
 
@@ -149,7 +150,7 @@ func (c *Controller) work(ctx context.Context, f *fence) error {
 			}
 			return c.options.Open(g, credentials)
 		},
-		Connect: func(cluster v1alpha1.Cluster) (*rest.Config, error) { return c.connect(ctx, f, cluster) },
+		Connect: func(cluster v1alpha1.Cluster) (*rest.Config, error) { return c.connect(ctx, f, r.gates, cluster) },
 		Observe: func(cycle engine.Cycle) {
 			r.observe(cycle)
 			c.options.Observe(cycle)
@@ -172,7 +173,7 @@ func (c *Controller) work(ctx context.Context, f *fence) error {
 	return err
 }
 
-func (c *Controller) connect(ctx context.Context, f *fence, cluster v1alpha1.Cluster) (*rest.Config, error) {
+func (c *Controller) connect(ctx context.Context, f *fence, g *gates, cluster v1alpha1.Cluster) (*rest.Config, error) {
 	data, err := c.watcher.kubeconfig(ctx, cluster)
 	if err != nil {
 		return nil, err
@@ -181,6 +182,10 @@ func (c *Controller) connect(ctx context.Context, f *fence, cluster v1alpha1.Clu
 	if err != nil {
 		return nil, err
 	}
+	if err := register.Reach(ctx, cfg); err != nil {
+		return nil, err
+	}
+	cfg.Wrap(g.wrap(cluster.Name))
 	cfg.Wrap(f.wrap)
 	return cfg, nil
 }

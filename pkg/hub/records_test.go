@@ -110,12 +110,13 @@ spec:
 	return map[string]string{"shop.yaml": b.String(), "policy.yaml": shop(1)["policy.yaml"]}
 }
 
+var deployments = schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"}
+
 // held counts the Deployments of a member.
 func (w *world) held(cluster string, n int) string {
 	found := 0
-	kind := schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"}
 	for i := range n {
-		if w.fleet.Cluster(cluster).Get(kind, "shop", fmt.Sprintf("web-%03d", i)) != nil {
+		if w.fleet.Cluster(cluster).Get(deployments, "shop", fmt.Sprintf("web-%03d", i)) != nil {
 			found++
 		}
 	}

@@ -23,6 +23,7 @@ type reporter struct {
 	writer  *writer
 	store   *store
 	watcher *watcher
+	gates   *gates
 	log     *slog.Logger
 	wake    chan struct{}
 
@@ -41,7 +42,7 @@ type reporter struct {
 
 func newReporter(c *client, w *writer, s *store, watch *watcher, log *slog.Logger) *reporter {
 	return &reporter{
-		client: c, writer: w, store: s, watcher: watch, log: log, wake: make(chan struct{}, 1),
+		client: c, writer: w, store: s, watcher: watch, gates: newGates(), log: log, wake: make(chan struct{}, 1),
 		gone: map[string]bool{}, conditions: map[reference][]metav1.Condition{}, standing: map[string]engine.Problem{}, first: true,
 	}
 }
@@ -138,6 +139,13 @@ func (r *reporter) report(ctx context.Context) error {
 	r.mu.Unlock()
 	if err := r.reportConfigs(refused); err != nil {
 		return err
+	}
+	pending, err := r.letGo(ctx)
+	if err != nil {
+		return err
+	}
+	if pending {
+		r.nudge()
 	}
 	if cycle == nil {
 		return nil
@@ -248,6 +256,9 @@ func (r *reporter) reportClusters(cycle *engine.Cycle, refused map[reference]str
 		known[c.Name] = c
 	}
 	for _, c := range list[v1alpha1.Cluster](r.watcher.clusters) {
+		if isLeaving(c) {
+			continue
+		}
 		ref := clusterRef(c.Name)
 		seen, planned := known[c.Name]
 		v := verdict{ready: metav1.ConditionUnknown, reason: "NotProbed", message: "the cluster was not asked yet", reconciling: true}

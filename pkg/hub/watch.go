@@ -218,6 +218,9 @@ func (w *watcher) configuration(ctx context.Context) (engine.Configuration, map[
 	}
 	for _, o := range list[v1alpha1.Cluster](w.clusters) {
 		ref := clusterRef(o.Name)
+		if isLeaving(o) {
+			continue
+		}
 		used, ok := usable(w, ref, o, o.ObjectMeta, o.Spec, problems)
 		if !ok {
 			continue

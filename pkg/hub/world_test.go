@@ -75,11 +75,17 @@ type replica struct {
 
 func inWorld(t *testing.T, test func(*world)) {
 	t.Helper()
+	inWorldWith(t, nil, test)
+}
+
+// inWorldWith has more clusters, which the hub does not know.
+func inWorldWith(t *testing.T, more []simfleet.ClusterSpec, test func(*world)) {
+	t.Helper()
 	repo := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		nodes := []simfleet.NodeSpec{{Count: 2}}
 		fleet, err := simfleet.New(simfleet.Options{
-			Clusters:   []simfleet.ClusterSpec{{Name: "hub"}, {Name: "a", Nodes: nodes}, {Name: "b", Nodes: nodes}},
+			Clusters:   append([]simfleet.ClusterSpec{{Name: "hub"}, {Name: "a", Nodes: nodes}, {Name: "b", Nodes: nodes}}, more...),
 			ReadyAfter: 500 * time.Millisecond,
 		})
 		if err != nil {
@@ -210,6 +216,9 @@ func (w *world) start(identity string) *replica {
 			return source.OpenLocal(w.dir, source.LocalOptions{})
 		},
 		Connect: func(c v1alpha1.Cluster, kubeconfig []byte) (*rest.Config, error) {
+			if string(kubeconfig) == "expired" {
+				return expired(), nil
+			}
 			if string(kubeconfig) != "good" {
 				return nil, errors.New("the kubeconfig is not the right one")
 			}

@@ -147,6 +147,11 @@ func Join(ctx context.Context, hub, member *Cluster, opts Options) (Joined, erro
 	if err := hub.Apply(ctx, objects, opts.DryRun, func(w Written) { opts.Tell("hub", w) }); err != nil {
 		return Joined{}, fmt.Errorf("hub: %w", err)
 	}
+	if before != nil && before.GetAnnotations()[AnnotationLeaving] != "" && !opts.DryRun {
+		if err := hub.setLeaving(ctx, opts.Name, false); err != nil {
+			return Joined{}, fmt.Errorf("hub: cluster %q stays marked as leaving: %w", opts.Name, err)
+		}
+	}
 	return joined, nil
 }
 

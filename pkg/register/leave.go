@@ -61,13 +61,17 @@ func Leave(ctx context.Context, hub, member *Cluster, opts LeaveOptions) error {
 	if !reachable {
 		opts.Warn(fmt.Sprintf("cluster %q is not reached, so its account and roles stay there: %v", opts.Name, err))
 	}
-	if err := hub.remove(ctx, []*unstructured.Unstructured{clusterRef(opts.Name)}, func(w Written) { opts.Tell("hub", w) }); err != nil {
-		return fmt.Errorf("hub: %w", err)
-	}
 	if opts.Prune {
+		// What is under way would put back what is removed.
+		if err := hub.letGo(ctx, opts.Name); err != nil {
+			return fmt.Errorf("cluster %q: nothing was removed: %w", opts.Name, err)
+		}
 		if err := pruneMember(ctx, cfg, opts); err != nil {
 			return fmt.Errorf("cluster %q: %w; the hub does not touch it any more, do the same again to finish", opts.Name, err)
 		}
+	}
+	if err := hub.remove(ctx, []*unstructured.Unstructured{clusterRef(opts.Name)}, func(w Written) { opts.Tell("hub", w) }); err != nil {
+		return fmt.Errorf("hub: %w", err)
 	}
 	if reachable {
 		if member == nil {

@@ -77,11 +77,8 @@ func Probe(ctx context.Context, cfg *rest.Config) (Facts, error) {
 	if err != nil {
 		return Facts{}, explain(cfg.Host, err)
 	}
-	if !supported(version.GitVersion) {
-		return Facts{}, &ProbeError{
-			Reason: ReasonVersion, Message: fmt.Sprintf("the cluster runs Kubernetes %s", version.GitVersion),
-			Advice: fmt.Sprintf("upgrade it to %d.%d or later", minMajor, minMinor),
-		}
+	if err := checkVersion(version.GitVersion); err != nil {
+		return Facts{}, err
 	}
 	facts := Facts{Version: version.GitVersion}
 	me, err := client.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
