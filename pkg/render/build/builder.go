@@ -86,6 +86,8 @@ type unit struct {
 	// encrypted.
 	namespace string
 	required  bool
+	// weight is about how much memory the objects take, in bytes.
+	weight int64
 	// secrets are the files that were encrypted; nil: there were none.
 	secrets *opened
 }
@@ -104,7 +106,7 @@ func (b *Builder) Build(ctx context.Context, files fs.FS, o Options) (render.Tre
 	previous := b.remembered(o.Source)
 	next := make(map[string]*unit, len(found.units))
 	tree := render.Tree{Source: o.Source, Revision: o.Revision}
-	budget := *o.Limits.MaxTotalBytes
+	budget, room := *o.Limits.MaxTotalBytes, treeRoom(o.Limits)
 	for _, u := range found.units {
 		if err := ctx.Err(); err != nil {
 			return render.Tree{}, err
@@ -116,6 +118,10 @@ func (b *Builder) Build(ctx context.Context, files fs.FS, o Options) (render.Tre
 		built := previous[u.path]
 		if built == nil || built.kind != u.kind || !built.current(files, o) {
 			built = u.build(ctx, files, o)
+		}
+		if room -= built.weight; room < 0 {
+			found.refuse(u.path, "the objects of the source need more than %d bytes of memory together; the rest is left out. spec.limits.maxTotalBytes allows more", treeRoom(o.Limits))
+			break
 		}
 		next[u.path] = built
 		built.addTo(&tree)

@@ -31,13 +31,28 @@ func (u *unit) read(ctx context.Context, files fs.FS, o Options) {
 	}
 	limits := v1alpha1.DefaultLimits()
 	limits.MaxBytes = int(min(int64(limits.MaxBytes), *o.Limits.MaxFileBytes))
-	documents, problems := limits.DecodeStream(u.path, data)
+	room := unitRoom(o.Limits)
+	var taken []v1alpha1.Problem
+	problems := limits.DecodeEach(u.path, data, func(d v1alpha1.Document) bool {
+		u.take(d, render.Origin{Kind: render.OriginFile, Source: d.Position.String()}, o)
+		message := ""
+		switch {
+		case u.weight > room:
+			message = fmt.Sprintf("the objects of the file need more than %d bytes of memory together; the rest is left out. Divide the file", room)
+		case len(u.problems) > limits.MaxProblems:
+			message = fmt.Sprintf("more than %d problems; the rest of the file is not read", limits.MaxProblems)
+		default:
+			return true
+		}
+		taken = append(taken, v1alpha1.Problem{
+			Position: d.Position, ID: v1alpha1.FindingInvalidDocument, Severity: v1alpha1.SeverityBlocker, Message: message,
+		})
+		return false
+	})
+	problems = append(problems, taken...)
 	u.conceal(problems)
 	u.problems = append(u.problems, problems...)
-	u.failed = v1alpha1.Blocked(problems)
-	for _, d := range documents {
-		u.take(d, render.Origin{Kind: render.OriginFile, Source: d.Position.String()}, o)
-	}
+	u.failed = u.failed || v1alpha1.Blocked(problems)
 }
 
 // reason is an error's text without the path, which the problem names already.
@@ -64,6 +79,7 @@ func (u *unit) take(d v1alpha1.Document, origin render.Origin, o Options) {
 		u.refuse(d, "%s", message)
 		return
 	}
+	u.weight += weigh(d.Content)
 	u.objects = append(u.objects, render.Object{
 		Unstructured: object, Unit: u.path, Origin: origin, ContentDigest: render.Digest(object),
 	})
