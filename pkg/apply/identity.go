@@ -99,8 +99,10 @@ func (r *run) actAs(identity string) error {
 				"create it (kubectl -n %s create serviceaccount %s) and bind a role to it that allows what the source declares",
 				errNoAccount, identity, namespace, name)
 			r.accounts.Store(identity, err)
-		case err == nil:
+		case err == nil, apierrors.IsForbidden(err):
+			// An account of ours that may not even look leaves it to the API server.
 			r.accounts.Store(identity, nil)
+			err = nil
 		}
 		return nil, err
 	})
