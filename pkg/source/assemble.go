@@ -1,6 +1,7 @@
 package source
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -18,9 +19,13 @@ type assembler struct {
 
 // directory makes a folder of children, in any order. parent is its path from
 // the top, "" for the top.
-func (a *assembler) directory(parent string, children []*node) (*directory, error) {
+func (a *assembler) directory(parent string, children []*node, refused []refusal) (*directory, error) {
 	slices.SortFunc(children, func(x, y *node) int { return strings.Compare(x.name, y.name) })
-	d := &directory{children: children}
+	d := &directory{children: children, refused: refused, refusals: len(refused)}
+	for _, r := range refused {
+		d.entries++
+		d.beyondReach = d.beyondReach || errors.Is(r.reason, errBeyondReach)
+	}
 	for i, c := range children {
 		if err := checkEntryName(c.name); err != nil {
 			return nil, fmt.Errorf("%w: in folder %q: %w", ErrContent, parent, err)
@@ -31,6 +36,8 @@ func (a *assembler) directory(parent string, children []*node) (*directory, erro
 		d.entries++
 		longest := len(c.name)
 		if c.dir != nil {
+			d.refusals += c.dir.refusals
+			d.beyondReach = d.beyondReach || c.dir.beyondReach
 			d.entries += c.dir.entries
 			d.bytes += c.dir.bytes
 			d.height = max(d.height, c.dir.height+1)
@@ -45,6 +52,9 @@ func (a *assembler) directory(parent string, children []*node) (*directory, erro
 	return d, nil
 }
 
+// errBeyondReach marks an entry that is refused for its place: too deep, or at the end of too long a path.
+var errBeyondReach = errors.New("beyond reach")
+
 // add counts a node at a path before anything below it is looked at.
 func (a *assembler) add(at string, depth int, entries int, bytes int64) error {
 	a.entries += entries
@@ -54,23 +64,31 @@ func (a *assembler) add(at string, depth int, entries int, bytes int64) error {
 		return fmt.Errorf("%w: more than %d files and folders (at %q)", ErrTooLarge, a.limits.MaxEntries, at)
 	case a.bytes > a.limits.MaxTotalBytes:
 		return fmt.Errorf("%w: the files have more than %d bytes together (at %q)", ErrTooLarge, a.limits.MaxTotalBytes, at)
+	}
+	return a.reach(at, depth, 0)
+}
+
+// reach refuses a path that is too deep or too long with so many bytes below it.
+func (a *assembler) reach(at string, depth, below int) error {
+	switch {
 	case depth > a.limits.MaxDepth:
-		return fmt.Errorf("%w: %q is more than %d folders deep", ErrTooLarge, at, a.limits.MaxDepth)
-	case len(at) > a.limits.MaxPathBytes:
-		return fmt.Errorf("%w: a path of more than %d bytes below %q", ErrTooLarge, a.limits.MaxPathBytes, at[:64])
+		return fmt.Errorf("%w: more than %d folders deep", errBeyondReach, a.limits.MaxDepth)
+	case len(at)+below > a.limits.MaxPathBytes:
+		return fmt.Errorf("%w: a path of more than %d bytes", errBeyondReach, a.limits.MaxPathBytes)
 	}
 	return nil
 }
 
-// reuse counts a folder that an earlier tree has built already.
+// refuses tells an error that concerns one entry alone: the tree goes on without it.
+func refuses(err error) bool { return errors.Is(err, errBeyondReach) || errors.Is(err, errEntryName) }
+
+// reuse counts a folder that an earlier tree has built already. An error of reach means that it has to be
+// built anew, since some of it fits and some does not.
 func (a *assembler) reuse(at string, depth int, d *directory) error {
-	if err := a.add(at, depth+d.height, d.entries, d.bytes); err != nil {
+	if err := a.reach(at, depth+d.height, 1+d.longest); err != nil {
 		return err
 	}
-	if len(at)+1+d.longest > a.limits.MaxPathBytes {
-		return fmt.Errorf("%w: a path of more than %d bytes below %q", ErrTooLarge, a.limits.MaxPathBytes, at)
-	}
-	return nil
+	return a.add(at, depth, d.entries, d.bytes)
 }
 
 // The permissions of files and folders in a Tree. Nobody may write.

@@ -54,22 +54,27 @@ func (f *folder) directory(at string, depth int) (*node, error) {
 	}
 	slices.SortFunc(entries, func(x, y fs.DirEntry) int { return strings.Compare(x.Name(), y.Name()) })
 	var children []*node
+	var refused []refusal
 	for _, e := range entries {
 		if e.Name() == ".git" {
 			continue
 		}
-		if err := checkEntryName(e.Name()); err != nil {
-			return nil, fmt.Errorf("%w: in folder %q: %w", ErrContent, at, err)
+		err := checkEntryName(e.Name())
+		var n *node
+		if err == nil {
+			n, err = f.entry(e, path.Join(at, e.Name()), depth)
 		}
-		n, err := f.entry(e, path.Join(at, e.Name()), depth)
-		if err != nil {
+		switch {
+		case refuses(err):
+			refused = append(refused, refusal{e.Name(), err})
+			fmt.Fprintf(f.sum, "refused %q\n", path.Join(at, e.Name()))
+		case err != nil:
 			return nil, err
-		}
-		if n != nil {
+		case n != nil:
 			children = append(children, n)
 		}
 	}
-	d, err := f.assembler.directory(at, children)
+	d, err := f.assembler.directory(at, children, refused)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +92,7 @@ func (f *folder) entry(e fs.DirEntry, at string, depth int) (*node, error) {
 			return &node{name: e.Name(), mode: modeIrregular, submodule: true}, nil
 		}
 		n, err := f.directory(at, depth+1)
-		if err != nil || len(n.dir.children) == 0 {
+		if err != nil || len(n.dir.children) == 0 && n.dir.refusals == 0 {
 			return nil, err
 		}
 		return n, nil

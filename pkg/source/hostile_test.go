@@ -111,13 +111,6 @@ func TestHostileTrees(t *testing.T) {
 	s := memory.NewStorage()
 	blob := put(t, s, plumbing.BlobObject, []byte("kind: A\n"))
 	inner := putTree(t, s, rawEntry{"100644", "x.yaml", blob})
-	nested := func(name string) plumbing.Hash {
-		return putTree(t, s, rawEntry{"40000", "dir", putTree(t, s, rawEntry{"40000", name, inner})})
-	}
-	deep := inner
-	for range 100 {
-		deep = putTree(t, s, rawEntry{"40000", "d", deep})
-	}
 	// Ten folders that are the same ten folders, ten times: 10^10 files in eleven objects.
 	bomb := inner
 	for range 10 {
@@ -135,10 +128,6 @@ func TestHostileTrees(t *testing.T) {
 		}
 		empty = putTree(t, s, entries...)
 	}
-	long := inner
-	for range 20 {
-		long = putTree(t, s, rawEntry{"40000", strings.Repeat("n", 200), long})
-	}
 	big := put(t, s, plumbing.BlobObject, make([]byte, 3000))
 	for _, tc := range []struct {
 		reason string
@@ -146,21 +135,14 @@ func TestHostileTrees(t *testing.T) {
 		limits Limits
 		want   error
 	}{
-		{".GIT as a folder", nested(".GIT"), Limits{}, ErrContent},
-		{"git~1", nested("git~1"), Limits{}, ErrContent},
-		{"..", nested(".."), Limits{}, ErrContent},
-		{"a backslash", nested(`..\x`), Limits{}, ErrContent},
-		{"a slash", nested("a/../../b"), Limits{}, ErrContent},
 		{"the same name twice", putTree(t, s, rawEntry{"100644", "a", blob}, rawEntry{"100644", "a", big}), Limits{}, ErrContent},
 		{"a file and a folder of one name", putTree(t, s, rawEntry{"100644", "a", blob}, rawEntry{"40000", "a", inner}), Limits{}, ErrContent},
 		{"a tree that is a blob", putTree(t, s, rawEntry{"40000", "a", blob}), Limits{}, errMissing},
 		{"half a tree object", put(t, s, plumbing.TreeObject, []byte("100644 a\x00short")), Limits{}, ErrContent},
 		{"a tree that is not there", plumbing.NewHash(strings.Repeat("1", 40)), Limits{}, errMissing},
 		{"a blob that is not there", putTree(t, s, rawEntry{"100644", "a", plumbing.NewHash(strings.Repeat("2", 40))}), Limits{}, errMissing},
-		{"a hundred folders deep", deep, Limits{}, ErrTooLarge},
 		{"a bomb of files", bomb, Limits{}, ErrTooLarge},
 		{"a bomb of empty folders", empty, Limits{}, ErrTooLarge},
-		{"a path of 4000 bytes", long, Limits{}, ErrTooLarge},
 		{"all files together", putTree(t, s, rawEntry{"100644", "a", big}, rawEntry{"100644", "b", big}), Limits{MaxTotalBytes: 5000}, ErrTooLarge},
 		{"too many files", putTree(t, s, rawEntry{"100644", "a", big}, rawEntry{"100644", "b", big}), Limits{MaxEntries: 1}, ErrTooLarge},
 	} {
@@ -172,6 +154,64 @@ func TestHostileTrees(t *testing.T) {
 			}
 			if took := time.Since(start); took > 5*time.Second {
 				t.Errorf("it took %s", took)
+			}
+		})
+	}
+}
+
+// TestRefusedEntries: an entry that cannot be is left out, said, and keeps nothing else from being read.
+func TestRefusedEntries(t *testing.T) {
+	s := memory.NewStorage()
+	blob := put(t, s, plumbing.BlobObject, []byte("kind: A\n"))
+	inner := putTree(t, s, rawEntry{"100644", "x.yaml", blob})
+	nested := func(name string) plumbing.Hash {
+		return putTree(t, s, rawEntry{"40000", "dir", putTree(t, s, rawEntry{"40000", name, inner}, rawEntry{"100644", "ok.yaml", blob})})
+	}
+	chain := func(name string, n int) plumbing.Hash {
+		tree := inner
+		for range n {
+			tree = putTree(t, s, rawEntry{"40000", name, tree}, rawEntry{"100644", "ok.yaml", blob})
+		}
+		return putTree(t, s, rawEntry{"40000", "dir", tree})
+	}
+	for _, tc := range []struct {
+		reason      string
+		tree        plumbing.Hash
+		path, wants string
+	}{
+		{".GIT as a folder", nested(".GIT"), "dir/.GIT", "takes for .git"},
+		{"git~1", nested("git~1"), "dir/git~1", "take for .git"},
+		{"..", nested(".."), `dir/".."`, `named ".."`},
+		{"a backslash", nested(`..\x`), `dir/"..\\x"`, "path separator"},
+		{"a slash", nested("a/../../b"), `dir/"a\x2f..\x2f..\x2fb"`, "path separator"},
+		{"a line break and an escape", nested("a\n\x1b[31m"), `dir/"a\n\x1b[31m"`, "control character"},
+		{"a hundred folders deep", chain("d", 100), "dir/" + strings.Repeat("d/", 63) + "d", "more than 64 folders deep"},
+		{"a path of 4000 bytes", chain(strings.Repeat("n", 200), 20), "", "more than 1024 bytes"},
+	} {
+		t.Run(tc.reason, func(t *testing.T) {
+			o := newObjects(s, defaults(t, Limits{}))
+			for range 2 {
+				tree, err := o.tree(putCommit(t, s, tc.tree))
+				if err != nil {
+					t.Fatal(err)
+				}
+				refused := tree.Refused()
+				if len(refused) != 1 {
+					t.Fatalf("refused: %q", refused)
+				}
+				for at, reason := range refused {
+					if tc.path != "" && at != tc.path || !strings.Contains(strings.ReplaceAll(reason, "takes", "take"), strings.ReplaceAll(tc.wants, "takes", "take")) {
+						t.Errorf("refused %q: %s; want %q: %s", at, reason, tc.path, tc.wants)
+					}
+				}
+				if _, err := tree.ReadFile("dir/ok.yaml"); err != nil {
+					t.Errorf("the file beside it: %v", err)
+				}
+				for _, e := range tree.Files() {
+					if strings.Contains(e.Path, "..") || strings.Contains(strings.ToLower(e.Path), "git") {
+						t.Errorf("%q is listed", e.Path)
+					}
+				}
 			}
 		})
 	}
@@ -295,7 +335,7 @@ func TestFolderRevision(t *testing.T) {
 	}
 }
 
-// A hostile repository that a real server serves is refused whole.
+// A hostile entry in a repository that a real server serves is left out and said.
 func TestHostileRepositoryOverTheWire(t *testing.T) {
 	h := newHosted(t)
 	h.commit("one", "a", "1")
@@ -315,9 +355,15 @@ func TestHostileRepositoryOverTheWire(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 { // the second time it is in the clone already
-			_, err = s.Fetch(t.Context(), rev)
-			if !errors.Is(err, ErrContent) || Classify(err).Class != Stalled || !strings.Contains(err.Error(), ".GIT") {
-				t.Errorf("got %v, want ErrContent, stalled, naming .GIT", err)
+			tree, err := s.Fetch(t.Context(), rev)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := tree.Refused()[".GIT"]; !strings.Contains(got, "take for .git") {
+				t.Errorf("refused %q", tree.Refused())
+			}
+			if _, err := tree.ReadFile(".GIT/config"); err == nil || len(tree.Files()) > 0 {
+				t.Errorf("it can be read: %v, %v", err, tree.Files())
 			}
 		}
 	})

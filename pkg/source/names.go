@@ -1,6 +1,7 @@
 package source
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -13,6 +14,16 @@ import (
 // (case folding, ignored code points) takes for the real one. The rules are
 // those of Git's verify_path with core.protectNTFS and core.protectHFS on.
 func checkEntryName(name string) error {
+	if err := entryName(name); err != nil {
+		return fmt.Errorf("%w: %w", errEntryName, err)
+	}
+	return nil
+}
+
+// errEntryName marks the name of an entry that is refused.
+var errEntryName = errors.New("name refused")
+
+func entryName(name string) error {
 	switch {
 	case name == "":
 		return fmt.Errorf("an entry without a name")

@@ -96,29 +96,41 @@ func missingOr(err error) error {
 
 func (o *objects) directory(a *assembler, hash plumbing.Hash, at string, depth int) (*directory, error) {
 	if d := o.folders[hash]; d != nil {
-		return d, a.reuse(at, depth, d)
+		if err := a.reuse(at, depth, d); !errors.Is(err, errBeyondReach) {
+			return d, err
+		}
 	}
 	tree, err := object.GetTree(o.store, hash)
 	if err != nil {
 		return nil, fmt.Errorf("folder %q: %w", at, treeError(err))
 	}
 	children := make([]*node, 0, len(tree.Entries))
+	var refused []refusal
 	for _, e := range tree.Entries {
 		// The name is checked before it becomes part of a path.
-		if err := checkEntryName(e.Name); err != nil {
-			return nil, fmt.Errorf("%w: in folder %q: %w", ErrContent, at, err)
-		}
-		n, err := o.entry(a, e, path.Join(at, e.Name), depth)
+		err := checkEntryName(e.Name)
+		var n *node
 		if err != nil {
-			return nil, err
+			a.entries++
+		} else {
+			n, err = o.entry(a, e, path.Join(at, e.Name), depth)
 		}
-		children = append(children, n)
+		switch {
+		case refuses(err):
+			refused = append(refused, refusal{e.Name, err})
+		case err != nil:
+			return nil, err
+		default:
+			children = append(children, n)
+		}
 	}
-	d, err := a.directory(at, children)
+	d, err := a.directory(at, children, refused)
 	if err != nil {
 		return nil, err
 	}
-	o.folders[hash] = d
+	if !d.beyondReach {
+		o.folders[hash] = d
+	}
 	return d, nil
 }
 

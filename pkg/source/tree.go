@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -115,6 +116,47 @@ type directory struct {
 	bytes    int64   // of the regular files below
 	height   int     // folders on the longest way down, not counting this one
 	longest  int     // bytes of the longest path below
+	// refused are the entries of this folder that are not in children, and refusals how many there are
+	// here and below.
+	refused  []refusal
+	refusals int
+	// beyondReach tells that some of them are refused for where the folder is, and not for what it holds.
+	beyondReach bool
+}
+
+// refusal is an entry that a tree leaves out.
+type refusal struct {
+	name   string
+	reason error
+}
+
+// Refused lists what the tree leaves out though it is there, by its path: entries whose names are not
+// those of plain files, and what is nested too deep. The reason is for people. A name that cannot be
+// printed is quoted in its path.
+func (t *Tree) Refused() map[string]string {
+	all := map[string]string{}
+	var walk func(prefix string, d *directory)
+	walk = func(prefix string, d *directory) {
+		if d == nil || d.refusals == 0 {
+			return
+		}
+		for _, r := range d.refused {
+			all[path.Join(prefix, printable(r.name))] = r.reason.Error()
+		}
+		for _, c := range d.children {
+			walk(path.Join(prefix, c.name), c.dir)
+		}
+	}
+	walk("", t.root.dir)
+	return all
+}
+
+// printable is a name as a path can hold it.
+func printable(name string) string {
+	if quoted := strconv.Quote(name); quoted != `"`+name+`"` || strings.Contains(name, "/") || name == "." || name == ".." {
+		return strings.ReplaceAll(quoted, "/", `\x2f`)
+	}
+	return name
 }
 
 // Entry is one file of a tree.
