@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -200,7 +201,7 @@ func awaitDrain(ctx context.Context, s streams, op operator, cluster string) err
 		}
 		select {
 		case <-ctx.Done():
-			if err != nil {
+			if err != nil && !errors.Is(err, ctx.Err()) {
 				return err
 			}
 			return &codedError{code: exitTimeout, err: fmt.Errorf("cluster %s is not drained yet: %s; the drain goes on, uncordon ends it", cluster, d.line())}

@@ -20,6 +20,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
 		UpdateScripts: *update,
+		Cmds:          fleetCommands(),
 		Setup: func(e *testscript.Env) error {
 			// Git must neither read nor need the settings of whoever runs the tests.
 			e.Setenv("GIT_CONFIG_GLOBAL", os.DevNull)
