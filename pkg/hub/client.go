@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
 	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/metadata"
@@ -37,6 +38,7 @@ type client struct {
 	core     coreclient.CoreV1Interface
 	leases   coordinationclient.CoordinationV1Interface
 	metadata metadata.Interface
+	dynamic  dynamic.Interface
 }
 
 func newClient(cfg *rest.Config) (*client, error) {
@@ -65,6 +67,9 @@ func newClient(cfg *rest.Config) (*client, error) {
 		return nil, fmt.Errorf("connect to the hub: %w", err)
 	}
 	if c.metadata, err = metadata.NewForConfigAndClient(metadata.ConfigFor(cfg), h); err != nil {
+		return nil, fmt.Errorf("connect to the hub: %w", err)
+	}
+	if c.dynamic, err = dynamic.NewForConfigAndClient(cfg, h); err != nil {
 		return nil, fmt.Errorf("connect to the hub: %w", err)
 	}
 	lock := rest.CopyConfig(cfg)

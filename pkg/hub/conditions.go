@@ -23,6 +23,8 @@ type verdict struct {
 	reconciling, stalled bool
 	// since is when it became so, where that is known better than by the time of the report.
 	since metav1.Time
+	// marks are what else is wrong.
+	marks []mark
 }
 
 // maxMessage bounds a message in a status, in bytes.
@@ -41,19 +43,26 @@ func (v verdict) conditions(last []metav1.Condition, generation int64) []metav1.
 		Type: v1alpha1.ConditionReady, Status: v.ready, Reason: v.reason, Message: message, ObservedGeneration: generation,
 		LastTransitionTime: v.since,
 	})
+	stalled, reason, why := v.stalled, v.reason, message
+	for _, m := range v.marks {
+		if m.stalled && !stalled {
+			stalled, reason, why = true, m.reason, shortened(m.message, maxMessage)
+		}
+	}
 	for _, c := range []struct {
-		name string
-		is   bool
-	}{{conditionReconciling, v.reconciling}, {conditionStalled, v.stalled}} {
+		name            string
+		is              bool
+		reason, message string
+	}{{conditionReconciling, v.reconciling, v.reason, message}, {conditionStalled, stalled, reason, why}} {
 		if !c.is {
 			meta.RemoveStatusCondition(&next, c.name)
 			continue
 		}
 		meta.SetStatusCondition(&next, metav1.Condition{
-			Type: c.name, Status: metav1.ConditionTrue, Reason: v.reason, Message: message, ObservedGeneration: generation,
+			Type: c.name, Status: metav1.ConditionTrue, Reason: c.reason, Message: c.message, ObservedGeneration: generation,
 		})
 	}
-	return next
+	return withMarks(next, v.marks, generation)
 }
 
 // shortened cuts a text to a number of bytes, between two characters.

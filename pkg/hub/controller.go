@@ -25,7 +25,8 @@ import (
 	"github.com/armada-sync/armada-sync/pkg/source"
 )
 
-// Options say what a controller in a hub runs with. All but Connect and Observe are required.
+// Options say what a controller in a hub runs with. All but Connect, ConnectProfile, Renew and Observe are
+// required.
 type Options struct {
 	// RESTConfig reaches the hub.
 	RESTConfig *rest.Config
@@ -39,7 +40,11 @@ type Options struct {
 	// name one of its own namespace that holds the keys to its encrypted files.
 	Builder engine.Builder
 	// Connect reaches a cluster by the kubeconfig of its Secret. Default: ParseKubeconfig.
-	Connect  func(v1alpha1.Cluster, []byte) (*rest.Config, error)
+	Connect func(v1alpha1.Cluster, []byte) (*rest.Config, error)
+	// ConnectProfile reaches a cluster by its ClusterProfile. Default: PluginConnector, with no plug-in.
+	ConnectProfile func(v1alpha1.Cluster, Access) (*rest.Config, error)
+	// Renew renews the token in a kubeconfig that join wrote. Default: register.Renew.
+	Renew    Renew
 	Log      *slog.Logger
 	Registry prometheus.Registerer
 	// Observe is called after each plan of a leader. It must return soon.
@@ -61,6 +66,12 @@ type Controller struct {
 func New(o Options) (*Controller, error) {
 	if o.Connect == nil {
 		o.Connect = ParseKubeconfig
+	}
+	if o.ConnectProfile == nil {
+		o.ConnectProfile = PluginConnector("")
+	}
+	if o.Renew == nil {
+		o.Renew = register.Renew
 	}
 	if o.Observe == nil {
 		o.Observe = func(engine.Cycle) {}
@@ -167,18 +178,28 @@ func (c *Controller) work(ctx context.Context, f *fence) error {
 		}
 	})
 	group.Go(func() { r.run(recording) })
+	group.Go(func() { c.maintain(ctx, f, writing, w, r) })
 	group.Go(func() { c.follow(ctx, e, r, configuration, identity.hubID) })
 	err = e.Run(ctx)
 	c.log.Info("nothing is in flight any more", "identity", c.options.Identity)
 	return err
 }
 
+// maintain looks after the members themselves, beside what is placed on them, until ctx ends: it renews
+// tokens and takes in clusters that are discovered.
+func (c *Controller) maintain(ctx context.Context, f *fence, writing *client, w *writer, r *reporter) {
+	renewing := newRenewer(c.watcher, writing, w.limiter, c.options.Renew, func(m map[string]mark) { r.mark("renewal", m) }, c.log)
+	discovering := newDiscoverer(c.watcher, writing, w.limiter,
+		func(cluster v1alpha1.Cluster) (*rest.Config, error) { return c.look(ctx, f, cluster) },
+		func(m map[string]mark) { r.mark("discovery", m) }, c.log)
+	var group sync.WaitGroup
+	group.Go(func() { renewing.run(ctx) })
+	group.Go(func() { discovering.run(ctx) })
+	group.Wait()
+}
+
 func (c *Controller) connect(ctx context.Context, f *fence, g *gates, cluster v1alpha1.Cluster) (*rest.Config, error) {
-	data, err := c.watcher.kubeconfig(ctx, cluster)
-	if err != nil {
-		return nil, err
-	}
-	cfg, err := c.options.Connect(cluster, data)
+	cfg, err := c.reach(ctx, cluster)
 	if err != nil {
 		return nil, err
 	}
@@ -188,6 +209,35 @@ func (c *Controller) connect(ctx context.Context, f *fence, g *gates, cluster v1
 	cfg.Wrap(g.wrap(cluster.Name))
 	cfg.Wrap(f.wrap)
 	return cfg, nil
+}
+
+// look reaches a cluster that is not a member yet.
+func (c *Controller) look(ctx context.Context, f *fence, cluster v1alpha1.Cluster) (*rest.Config, error) {
+	cfg, err := c.reach(ctx, cluster)
+	if err != nil {
+		return nil, err
+	}
+	if err := register.Reach(ctx, cfg); err != nil {
+		return nil, err
+	}
+	cfg.Wrap(f.wrap)
+	return cfg, nil
+}
+
+// reach says how to reach a cluster: by its Secret, or by a ClusterProfile and a plug-in.
+func (c *Controller) reach(ctx context.Context, cluster v1alpha1.Cluster) (*rest.Config, error) {
+	if ref := cluster.Spec.ClusterProfileRef; ref != nil {
+		access, err := c.watcher.access(*ref)
+		if err != nil {
+			return nil, err
+		}
+		return c.options.ConnectProfile(cluster, access)
+	}
+	data, err := c.watcher.kubeconfig(ctx, cluster)
+	if err != nil {
+		return nil, err
+	}
+	return c.options.Connect(cluster, data)
 }
 
 // settleDelay lets changes that come together be taken up together.

@@ -101,7 +101,7 @@ func (r *reporter) regarding(p engine.Problem) (corev1.ObjectReference, bool) {
 			return involved(v1alpha1.KindCluster, "", c.Name, c.UID), true
 		}
 	}
-	if p.ID == engine.ProblemFailoverVeto || p.ID == engine.ProblemFailoverPaused {
+	if p.ID == engine.ProblemFailoverVeto || p.ID == engine.ProblemFailoverPaused || p.Cluster == "" && p.ID == conditionDiscoveryIncomplete {
 		return r.wholeFleet(), true
 	}
 	return corev1.ObjectReference{}, false

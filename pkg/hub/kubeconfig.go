@@ -16,7 +16,10 @@ import (
 // kubeconfig reads the kubeconfig of a cluster from its Secret.
 func (w *watcher) kubeconfig(ctx context.Context, c v1alpha1.Cluster) ([]byte, error) {
 	r := c.Spec.SecretRef
-	if r == nil {
+	switch {
+	case r == nil && c.Spec.ClusterProfileRef != nil:
+		return nil, errors.New("the cluster is reached by a credential plug-in of the controller, which is not here (spec.clusterProfileRef)")
+	case r == nil:
 		return nil, errors.New("spec.secretRef is missing: it names the Secret with the cluster's kubeconfig")
 	}
 	namespace := w.namespaceOf(r)

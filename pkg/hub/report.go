@@ -31,6 +31,8 @@ type reporter struct {
 	cycle   *engine.Cycle
 	refused map[reference]string
 	gone    map[string]bool
+	// marks by author and cluster.
+	marks map[string]map[string]mark
 
 	// The rest belongs to the goroutine of run.
 	conditions map[reference][]metav1.Condition
@@ -161,7 +163,7 @@ func (r *reporter) report(ctx context.Context) error {
 	if err := r.reportPlacements(cycle, changed); err != nil {
 		return err
 	}
-	return r.events(ctx, cycle.Problems)
+	return r.events(ctx, append(r.markedProblems(), cycle.Problems...))
 }
 
 func configRef(name string) reference {
@@ -176,6 +178,9 @@ func (r *reporter) reportConfigs(refused map[reference]string) error {
 		v := verdict{ready: metav1.ConditionTrue, reason: "InForce", message: "the settings are in force"}
 		if why := refused[ref]; why != "" {
 			v = invalid(why)
+		}
+		if c.Name == configName {
+			v.marks = r.marksOf("")
 		}
 		status := v1alpha1.ConfigStatus{ObservedGeneration: c.Generation, Conditions: r.next(ref, v, c.Generation)}
 		if err := r.writer.want(ref, status); err != nil {
@@ -268,6 +273,7 @@ func (r *reporter) reportClusters(cycle *engine.Cycle, refused map[reference]str
 		if why := refused[ref]; why != "" {
 			v = invalid(why)
 		}
+		v.marks = r.marksOf(c.Name)
 		status := v1alpha1.ClusterStatus{
 			ObservedGeneration: c.Generation, KubernetesVersion: seen.Status.KubernetesVersion,
 			APIEnablements: seen.Status.APIEnablements, NodeSummary: seen.Status.NodeSummary,

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -35,8 +36,11 @@ type watcher struct {
 	sources   cache.SharedIndexInformer
 	clusters  cache.SharedIndexInformer
 	configs   cache.SharedIndexInformer
-	// changed tells that the configuration may be another one.
-	changed chan struct{}
+	// changed tells that the configuration may be another one, stirred the same to whoever discovers clusters.
+	changed, stirred chan struct{}
+	// foreign watches how other systems describe clusters; discovering is what it was last asked to look at.
+	foreign     *foreign
+	discovering atomic.Pointer[v1alpha1.DiscoveryConfig]
 
 	mu sync.Mutex
 	// secrets are informers of metadata, by namespace.
@@ -44,15 +48,19 @@ type watcher struct {
 	// last are the last usable forms by "resource/namespace/name".
 	last    map[string]any
 	running sync.WaitGroup
+	// notFollowed is why some kinds are not watched.
+	notFollowed map[foreignKey]error
 }
 
 func newWatcher(c *client, namespace string) *watcher {
-	return &watcher{
-		client: c, namespace: namespace, changed: make(chan struct{}, 1),
+	w := &watcher{
+		client: c, namespace: namespace, changed: make(chan struct{}, 1), stirred: make(chan struct{}, 1),
 		sources: c.informer(gitSources, &v1alpha1.GitSource{}), clusters: c.informer(clusters, &v1alpha1.Cluster{}),
 		configs: c.informer(configs, &v1alpha1.Config{}),
 		secrets: map[string]cache.SharedIndexInformer{}, last: map[string]any{},
 	}
+	w.foreign = newForeign(c, &w.running, w.nudge)
+	return w
 }
 
 // start watches until ctx ends, and returns when everything was listed once.
@@ -83,9 +91,11 @@ func (w *watcher) start(ctx context.Context) error {
 func (w *watcher) wait() { w.running.Wait() }
 
 func (w *watcher) nudge() {
-	select {
-	case w.changed <- struct{}{}:
-	default:
+	for _, c := range []chan struct{}{w.changed, w.stirred} {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -116,7 +126,11 @@ func (w *watcher) followSecrets(ctx context.Context) error {
 			wanted[r.Namespace] = true
 		}
 	}
-	for ns := range wanted {
+	// Whoever discovers clusters looks again when these were listed.
+	for _, ns := range w.discoveryNamespaces() {
+		wanted[ns] = wanted[ns]
+	}
+	for ns, wait := range wanted {
 		w.mu.Lock()
 		_, known := w.secrets[ns]
 		w.mu.Unlock()
@@ -134,6 +148,9 @@ func (w *watcher) followSecrets(ctx context.Context) error {
 		w.secrets[ns] = i
 		w.mu.Unlock()
 		w.running.Go(func() { i.RunWithContext(ctx) })
+		if !wait {
+			continue
+		}
 		// A namespace whose Secrets may not be read concerns those that refer to it alone.
 		synced, cancel := context.WithTimeout(ctx, secretsTimeout)
 		cache.WaitForCacheSync(synced.Done(), i.HasSynced)
@@ -213,6 +230,7 @@ func (w *watcher) configuration(ctx context.Context) (engine.Configuration, map[
 			w.keepRules(ref, &c.Config, problems)
 		}
 	}
+	w.followDiscovery(ctx, c.Config.Discovery)
 	for _, o := range list[v1alpha1.GitSource](w.sources) {
 		w.addSource(&c, o, problems)
 	}
@@ -230,6 +248,9 @@ func (w *watcher) configuration(ctx context.Context) (engine.Configuration, map[
 		c.Clusters = append(c.Clusters, *used)
 		if r := used.Spec.SecretRef; r != nil {
 			c.ClusterCredentials[o.Name] = w.version(w.namespaceOf(r), r.Name)
+		}
+		if r := used.Spec.ClusterProfileRef; r != nil {
+			c.ClusterCredentials[o.Name] = w.accessVersion(*r)
 		}
 	}
 	slices.SortFunc(c.Sources, func(a, b v1alpha1.GitSource) int { return strings.Compare(engine.SourceID(a), engine.SourceID(b)) })

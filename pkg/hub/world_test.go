@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,6 +22,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -28,6 +30,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/dynamic"
+	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/yaml"
@@ -36,6 +39,7 @@ import (
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/engine"
 	"github.com/armada-sync/armada-sync/pkg/hub"
+	"github.com/armada-sync/armada-sync/pkg/register"
 	"github.com/armada-sync/armada-sync/pkg/render"
 	"github.com/armada-sync/armada-sync/pkg/render/build"
 	"github.com/armada-sync/armada-sync/pkg/simfleet"
@@ -58,6 +62,8 @@ type world struct {
 	dir   string
 	log   *lockedBuffer
 	hub   dynamic.Interface
+	// renew stands for a member that gives out tokens, which the simulated ones do not.
+	renew hub.Renew
 	// running are the replicas that were not halted.
 	running []*replica
 }
@@ -145,6 +151,12 @@ func gvr(kind string) schema.GroupVersionResource {
 	case "CustomResourceDefinition":
 		return schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 	}
+	switch kind {
+	case "ClusterProfile":
+		return schema.GroupVersionResource{Group: "multicluster.x-k8s.io", Version: "v1alpha1", Resource: "clusterprofiles"}
+	case "CAPICluster":
+		return schema.GroupVersionResource{Group: "cluster.x-k8s.io", Version: "v1beta1", Resource: "clusters"}
+	}
 	return v1alpha1.GroupVersion().WithResource(map[string]string{
 		"Cluster": "clusters", "GitSource": "gitsources", "Placement": "placements", "Config": "configs",
 	}[kind])
@@ -162,7 +174,11 @@ func (w *world) apply(document string) {
 		w.t.Fatal(err)
 	}
 	force := true
-	_, err = w.on(o.GetKind(), o.GetNamespace()).Patch(w.t.Context(), o.GetName(), types.ApplyPatchType, data, metav1.PatchOptions{FieldManager: "person", Force: &force})
+	kind := o.GetKind()
+	if kind == "Cluster" && o.GroupVersionKind().Group != v1alpha1.Group {
+		kind = "CAPICluster"
+	}
+	_, err = w.on(kind, o.GetNamespace()).Patch(w.t.Context(), o.GetName(), types.ApplyPatchType, data, metav1.PatchOptions{FieldManager: "person", Force: &force})
 	if err != nil {
 		w.t.Fatalf("apply %s %s: %v", o.GetKind(), o.GetName(), err)
 	}
@@ -219,12 +235,19 @@ func (w *world) start(identity string) *replica {
 			if string(kubeconfig) == "expired" {
 				return expired(), nil
 			}
-			if string(kubeconfig) != "good" {
+			if name, ok := strings.CutPrefix(string(kubeconfig), "good for "); ok {
+				return w.connect(name, identity)
+			}
+			if !strings.HasPrefix(string(kubeconfig), "good") {
 				return nil, errors.New("the kubeconfig is not the right one")
 			}
-			cfg := w.fleet.Cluster(c.Name).RESTConfig()
-			cfg.UserAgent = identity
-			return cfg, nil
+			return w.connect(c.Name, identity)
+		},
+		ConnectProfile: func(_ v1alpha1.Cluster, a hub.Access) (*rest.Config, error) {
+			return w.connect(strings.TrimPrefix(a.Cluster.Server, "https://"), identity)
+		},
+		Renew: func(ctx context.Context, hub coreclient.SecretsGetter, s *corev1.Secret, now time.Time) (register.Token, error) {
+			return w.renew(ctx, hub, s, now)
 		},
 		Builder: builderFunc(func(ctx context.Context, s v1alpha1.GitSource, content *source.Tree) (render.Tree, error) {
 			return builder.Build(ctx, content, build.Options{
@@ -251,6 +274,17 @@ func (w *world) start(identity string) *replica {
 		r.ended <- r.Run(ctx)
 	}()
 	return r
+}
+
+// connect reaches one of the simulated clusters as a replica.
+func (w *world) connect(name, identity string) (*rest.Config, error) {
+	c := w.fleet.Cluster(name)
+	if c == nil {
+		return nil, fmt.Errorf("there is no cluster %q", name)
+	}
+	cfg := c.RESTConfig()
+	cfg.UserAgent = identity
+	return cfg, nil
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)

@@ -9,7 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
+	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -25,7 +25,7 @@ var ErrNotOurs = errors.New("the kubeconfig was not written by join")
 // Secret. Nothing is written before the new token is proven to work, and not at all where the Secret
 // changed meanwhile (a Conflict). The old token stays valid until it expires. It needs the rights to
 // update the Secret on the hub, and nothing else there.
-func Renew(ctx context.Context, hub kubernetes.Interface, secret *corev1.Secret, now time.Time) (Token, error) {
+func Renew(ctx context.Context, hub coreclient.SecretsGetter, secret *corev1.Secret, now time.Time) (Token, error) {
 	old, ok := TokenOf(secret.Annotations)
 	if !ok {
 		return Token{}, fmt.Errorf("secret %q: %w", secret.Name, ErrNotOurs)
@@ -42,7 +42,7 @@ func Renew(ctx context.Context, hub kubernetes.Interface, secret *corev1.Secret,
 }
 
 // renewWith asks the member for a token with the rights of a connection to it.
-func renewWith(ctx context.Context, hub kubernetes.Interface, secret *corev1.Secret, member *Cluster, lifetime time.Duration, now time.Time) (Token, error) {
+func renewWith(ctx context.Context, hub coreclient.SecretsGetter, secret *corev1.Secret, member *Cluster, lifetime time.Duration, now time.Time) (Token, error) {
 	endpoint, err := endpointOf(secret)
 	if err != nil {
 		return Token{}, err
@@ -58,7 +58,7 @@ func renewWith(ctx context.Context, hub kubernetes.Interface, secret *corev1.Sec
 	}
 	secret.Annotations[AnnotationTokenIssued] = token.Issued.UTC().Format(time.RFC3339)
 	secret.Annotations[AnnotationTokenExpires] = token.Expires.UTC().Format(time.RFC3339)
-	_, err = hub.CoreV1().Secrets(secret.Namespace).Update(ctx, secret, metav1.UpdateOptions{FieldManager: FieldManager})
+	_, err = hub.Secrets(secret.Namespace).Update(ctx, secret, metav1.UpdateOptions{FieldManager: FieldManager})
 	if err != nil {
 		return Token{}, fmt.Errorf("hub: write secret %q: %w", secret.Name, err)
 	}
@@ -112,7 +112,7 @@ func Rotate(ctx context.Context, hub, member *Cluster, opts RotateOptions) (Toke
 			return Token{}, fmt.Errorf("cluster %q: %w", opts.Name, err)
 		}
 	}
-	token, err := renewWith(ctx, hub.typed, secret, member, opts.Lifetime, opts.Now)
+	token, err := renewWith(ctx, hub.typed.CoreV1(), secret, member, opts.Lifetime, opts.Now)
 	if err != nil {
 		return Token{}, fmt.Errorf("cluster %q: %w", opts.Name, err)
 	}
