@@ -71,13 +71,15 @@ in flight and ends.`,
 	f.StringVar(&flags.hub.identity, "identity", "", "name of this replica (default: host name and process id)")
 	f.StringVar(&flags.hub.cache, "cache", "", "folder for clones (default: a temporary one)")
 	f.StringVar(&flags.hub.metricsAddress, "metrics-address", ":8080", "address of /metrics, /healthz and /readyz in a hub")
+	f.StringVar(&flags.hub.plugins, "credential-plugins", "", "folder of the credential plug-ins that discovery.clusterProfiles of the Config may run (default: none)")
 	f.BoolVar(&flags.hub.allowLoopback, "allow-loopback", false, "let a GitSource name a server on this machine, for development")
-	for _, name := range []string{"kubeconfig", "context", "namespace", "identity", "cache", "metrics-address", "allow-loopback"} {
+	for _, name := range []string{"kubeconfig", "context", "namespace", "identity", "cache", "metrics-address", "allow-loopback", "credential-plugins"} {
 		cmd.MarkFlagsMutuallyExclusive("config", name)
 	}
 	cmd.MarkFlagsMutuallyExclusive("state", "kubeconfig")
 	must(cmd.MarkFlagFilename("kubeconfig"))
 	must(cmd.MarkFlagDirname("cache"))
+	must(cmd.MarkFlagDirname("credential-plugins"))
 	must(cmd.MarkFlagFilename("config", "yaml", "yml"))
 	must(cmd.MarkFlagDirname("state"))
 	must(cmd.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp)))

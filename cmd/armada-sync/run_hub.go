@@ -27,6 +27,7 @@ type hubFlags struct {
 	namespace, identity string
 	cache               string
 	metricsAddress      string
+	plugins             string
 	allowLoopback       bool
 }
 
@@ -59,6 +60,7 @@ func runInHub(ctx context.Context, s streams, flags *runFlags) error {
 	c, err := hub.New(hub.Options{
 		RESTConfig: cfg, Namespace: flags.hub.namespace, Identity: identity,
 		Open: hubOpener(cache, flags.hub.allowLoopback), Builder: treeBuilder{Builder: build.New()}, Log: log, Registry: registry,
+		ConnectProfile: hub.PluginConnector(flags.hub.plugins),
 	})
 	if err != nil {
 		return err

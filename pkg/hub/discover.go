@@ -195,7 +195,11 @@ func (d *discoverer) update(ctx context.Context, f *found, live *v1alpha1.Cluste
 	if err := d.limiter.Wait(ctx); err != nil {
 		return err
 	}
-	return d.client.applyCluster(ctx, b, false)
+	err := d.client.applyCluster(ctx, b, false)
+	if apierrors.IsForbidden(err) {
+		return errors.New("the controller may not patch Clusters; " + allowDiscovery)
+	}
+	return err
 }
 
 // takeIn takes in what is new and can be, and returns when to try again.
@@ -300,14 +304,14 @@ func (d *discoverer) admit(ctx context.Context, f *found, wish, uid string, flee
 			return fmt.Errorf("%w, as %q", errKnown, name)
 		}
 	}
-	name := clusterName(wish, f.origin, func(name string) bool { return fleet[name] != nil })
+	name := nameFor(wish, f.origin, func(name string) bool { return fleet[name] != nil })
 	b := f.desired(name, uid)
 	if err := d.limiter.Wait(ctx); err != nil {
 		return err
 	}
 	err := d.client.applyCluster(ctx, b, true)
 	if apierrors.IsForbidden(err) {
-		return errors.New("the controller may not create Clusters; allow it with: kubectl create clusterrolebinding armada-sync:discovery --clusterrole=armada-sync:discovery --serviceaccount=armada-system:armada-sync-controller")
+		return errors.New("the controller may not create Clusters; " + allowDiscovery)
 	}
 	if err != nil {
 		return fmt.Errorf("create Cluster %q: %w", name, err)

@@ -129,6 +129,9 @@ func (w *watcher) find(d *v1alpha1.DiscoveryConfig) ([]found, []gap) {
 	return all, gaps
 }
 
+// allowDiscovery says how to give the rights that discovery needs everywhere.
+const allowDiscovery = "allow it with: kubectl create clusterrolebinding armada-sync:discovery --clusterrole=armada-sync:discovery --serviceaccount=armada-system:armada-sync-controller"
+
 // secretRights says what is missing where Secrets cannot be listed.
 func secretRights(namespace string) error {
 	return fmt.Errorf("its Secrets cannot be read; allow it with: kubectl create rolebinding armada-sync:source-secrets -n %s --clusterrole=armada-sync:source-secrets --serviceaccount=armada-system:armada-sync-controller", namespace)
@@ -221,7 +224,7 @@ func (w *watcher) findProfiles(_ *v1alpha1.DiscoveryScope, selector labels.Selec
 		if why := w.whyNot(clusterProfiles, ns); why != nil {
 			return nil, why
 		}
-		return nil, fmt.Errorf("its ClusterProfiles cannot be read (%w); allow it with: kubectl create rolebinding armada-sync:discovery -n %s --clusterrole=armada-sync:discovery --serviceaccount=armada-system:armada-sync-controller", err, ns)
+		return nil, fmt.Errorf("its ClusterProfiles cannot be read: %w; %s", err, allowDiscovery)
 	}
 	var all []found
 	for _, o := range profiles {

@@ -156,9 +156,9 @@ func (c *client) applyCluster(ctx context.Context, b body, isNew bool) error {
 
 var notInNames = regexp.MustCompile(`[^a-z0-9.-]+`)
 
-// clusterName makes a valid name of a wish: the wish itself where it is one and free, else with the hash of
+// nameFor makes a valid name of a wish: the wish itself where it is one and free, else with the hash of
 // where the cluster was found.
-func clusterName(wish string, from origin, taken func(string) bool) string {
+func nameFor(wish string, from origin, taken func(string) bool) string {
 	name := strings.Trim(notInNames.ReplaceAllString(strings.ToLower(wish), "-"), "-.")
 	for strings.Contains(name, "..") || strings.Contains(name, ".-") || strings.Contains(name, "-.") {
 		name = strings.NewReplacer("..", ".", ".-", "-", "-.", "-").Replace(name)
