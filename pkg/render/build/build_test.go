@@ -369,3 +369,24 @@ func BenchmarkBuild1000PlainFiles(b *testing.B) {
 		}
 	})
 }
+
+// refusing is a file system that leaves something out.
+type refusing struct{ fstest.MapFS }
+
+func (refusing) Refused() map[string]string {
+	return map[string]string{"sub/.GIT": "a name that some systems take for .git", "other/x": "too deep"}
+}
+
+// TestWhatTheTreeLeavesOutFailsAlone: nothing is pruned while the repository holds what cannot be read.
+func TestWhatTheTreeLeavesOutFailsAlone(t *testing.T) {
+	files := refusing{tree(map[string]string{"sub/a.yaml": configMap("a"), "b.yaml": configMap("b")})}
+	for folder, want := range map[string]string{
+		"":    "blocker build-failed other/x: it is left out: too deep\nblocker build-failed sub/.GIT: it is left out: a name that some systems take for .git\nfailed other/x\nfailed sub/.GIT\n",
+		"sub": "blocker build-failed sub/.GIT: it is left out: a name that some systems take for .git\nfailed sub/.GIT\n",
+	} {
+		got := describe(mustBuild(t, build.New(), files, build.Options{Source: "shop", Path: folder}))
+		if !strings.HasSuffix(got, want) || !strings.Contains(got, "object ConfigMap shop/a ") {
+			t.Errorf("path %q: got\n%s", folder, got)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -57,20 +58,27 @@ func scan(files fs.FS, o Options) (*scanned, error) {
 		return nil, fmt.Errorf("path %q is no folder", o.Path)
 	}
 	s := &scanned{}
-	if err := s.folder(files, o.Path, o); err != nil {
+	if err := s.folder(files, o.Path, nil, o); err != nil {
 		return nil, fmt.Errorf("path %q: %s", o.Path, reason(err))
 	}
 	s.dropReferenced(files)
+	s.refusedBy(files, o.Path)
 	return s, nil
 }
 
-func (s *scanned) folder(files fs.FS, dir string, o Options) error {
+func (s *scanned) folder(files fs.FS, dir string, above []ignorePattern, o Options) error {
 	entries, err := fs.ReadDir(files, dir)
 	if err != nil {
 		return err
 	}
+	patterns, err := readIgnore(files, dir, above)
+	if err != nil {
+		s.refuse(path.Join(dir, ignoreFile), "%s; nothing is left out for it", err)
+	}
 	has := func(names ...string) bool {
-		return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return slices.Contains(names, e.Name()) })
+		return slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+			return slices.Contains(names, e.Name()) && !ignored(patterns, path.Join(dir, e.Name()), e.IsDir())
+		})
 	}
 	switch {
 	case has(kustomizationNames()...):
@@ -82,11 +90,11 @@ func (s *scanned) folder(files fs.FS, dir string, o Options) error {
 	}
 	for _, e := range entries {
 		name := path.Join(dir, e.Name())
-		if strings.HasPrefix(e.Name(), ".") {
+		if strings.HasPrefix(e.Name(), ".") || ignored(patterns, name, e.IsDir()) {
 			continue
 		}
 		if e.IsDir() {
-			if err := s.folder(files, name, o); err != nil {
+			if err := s.folder(files, name, patterns, o); err != nil {
 				s.refuse(name, "the folder cannot be read: %s", reason(err))
 			}
 			continue
@@ -128,6 +136,33 @@ func (s *scanned) file(name string, e fs.DirEntry, o Options) {
 		return
 	}
 	s.units = append(s.units, c)
+}
+
+// Refuser is what a file system may offer beside fs.FS: what it leaves out though it is there, by path, with
+// the reason.
+type Refuser interface {
+	Refused() map[string]string
+}
+
+// maxRefused bounds how many refused paths are named.
+const maxRefused = 50
+
+// refusedBy notes what the file system leaves out below the path.
+func (s *scanned) refusedBy(files fs.FS, dir string) {
+	r, ok := files.(Refuser)
+	if !ok {
+		return
+	}
+	refused := r.Refused()
+	names := slices.Sorted(maps.Keys(refused))
+	names = slices.DeleteFunc(names, func(name string) bool { return dir != "." && !strings.HasPrefix(name, dir+"/") })
+	for i, name := range names {
+		if i == maxRefused {
+			s.refuse(dir, "%d more files and folders are left out, for names or places that cannot be", len(names)-i)
+			return
+		}
+		s.refuse(name, "it is left out: %s", refused[name])
+	}
 }
 
 func manifestExtensions() []string { return []string{".yaml", ".yml", ".json"} }
