@@ -29,6 +29,7 @@ func serveControl(ctx context.Context, log *slog.Logger, dir string, e *engine.E
 	for _, route := range []func(*control.Server, *engine.Engine){serveFleet, serveOperations} {
 		route(server, e)
 	}
+	serveRollback(server, e)
 	go func() {
 		if err := server.Serve(); err != nil {
 			log.ErrorContext(ctx, "commands can no longer reach this controller", "error", err)

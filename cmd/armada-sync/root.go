@@ -101,6 +101,8 @@ Exit codes: 0 done; 1 error; 2 changes (with --exit-code); 3 findings at or abov
 		newJoin(s),
 		newUnjoin(s),
 		newRotate(s),
+		newRollback(s),
+		newResume(s),
 		newCordon(s),
 		newUncordon(s),
 		newDrain(s),

@@ -33,6 +33,7 @@ func (e *Engine) record(ctx context.Context, p *plan.Plan, snap plan.Snapshot) e
 	for cluster, n := range failovers(e.state.Placements, next.Placements, snap.Clusters) {
 		e.metrics.failovers.WithLabelValues(cluster).Add(float64(n))
 	}
+	e.logRollouts(ctx, e.state.Sources, next.Sources)
 	e.state = next
 	return nil
 }

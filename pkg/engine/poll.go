@@ -110,7 +110,7 @@ func (p *poller) poll(ctx context.Context) error {
 		p.opened.update(func(s *source.Source) bool { *s = opened; return true })
 	}
 	p.fetchEarlier(ctx)
-	if p.spec.Spec.Suspend {
+	if p.spec.Spec.Suspend && p.spec.Spec.PinnedRevision == "" {
 		// What was read before stays as it is; the next event is the end of the suspension.
 		if err := p.resumed(ctx); err != nil {
 			return err

@@ -194,6 +194,10 @@ type SourceStatus struct {
 	// Revision is the last one that was read, Applied the last one that has arrived on every cluster that
 	// it concerns; both are empty before the first.
 	Revision, Applied string
+	// History are the revisions that were applied, the newest first, and Rollout is how far the latest has
+	// spread; nil: at once.
+	History []v1alpha1.AppliedRevision
+	Rollout *v1alpha1.RolloutStatus
 	// Problem is why the last attempt to read it failed, of the Class "stalled", "wait" or "retry"; empty
 	// after a success.
 	Problem, Class string
@@ -210,7 +214,8 @@ func (e *Engine) sourceStatuses(p *plan.Plan, snap plan.Snapshot) []SourceStatus
 	stay := make([]*poller, 0, len(e.pollers))
 	for _, poller := range e.pollers {
 		st := poller.state.get()
-		status := SourceStatus{ID: poller.id, Applied: st.applied, Problem: st.problem, Class: st.class, Tried: st.tried}
+		known := e.remembered(poller.id).Status
+		status := SourceStatus{ID: poller.id, History: known.History, Rollout: known.Rollout, Applied: st.applied, Problem: st.problem, Class: st.class, Tried: st.tried}
 		if st.tree != nil {
 			status.Revision = st.tree.Revision
 		}

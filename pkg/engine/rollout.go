@@ -85,6 +85,25 @@ func memorable(s v1alpha1.GitSourceSpec) v1alpha1.GitSourceSpec {
 	}
 }
 
+// logRollouts says each step of a rollout once.
+func (e *Engine) logRollouts(ctx context.Context, before, after []v1alpha1.GitSource) {
+	said := map[string]v1alpha1.RolloutStatus{}
+	for _, s := range before {
+		if s.Status.Rollout != nil {
+			said[SourceID(s)] = *s.Status.Rollout
+		}
+	}
+	for _, s := range after {
+		r := s.Status.Rollout
+		if r == nil {
+			continue
+		}
+		if was := said[SourceID(s)]; was.Revision != r.Revision || was.Phase != r.Phase || was.Step != r.Step {
+			e.log.InfoContext(ctx, "rollout", "source", SourceID(s), "revision", r.Revision, "phase", string(r.Phase), "what", r.Message)
+		}
+	}
+}
+
 // appliedHistory is the history with the revision that is applied now in front.
 func appliedHistory(before []v1alpha1.AppliedRevision, applied string, now time.Time) []v1alpha1.AppliedRevision {
 	if applied == "" || len(before) > 0 && before[0].Revision == applied {

@@ -146,6 +146,7 @@ func (c *Controller) work(ctx context.Context, f *fence) error {
 	defer stop()
 	w := newWriter(writing, c.log, configuration.Config.Plan.RecordInterval.Duration)
 	s := newStore(writing, w, c.log, c.options.Namespace, c.watcher.recordedClusters)
+	s.sources = c.watcher.recordedSources
 	r := newReporter(writing, w, s, c.watcher, c.log)
 	if err := r.seed(); err != nil {
 		return err

@@ -220,7 +220,7 @@ func (r *reporter) reportSources(cycle *engine.Cycle, changed drifted, refused m
 		}
 		status := v1alpha1.GitSourceStatus{
 			ObservedGeneration: s.Generation, Conditions: r.next(ref, v, s.Generation),
-			Revision: seen.Revision, AppliedRevision: seen.Applied,
+			Revision: seen.Revision, AppliedRevision: seen.Applied, History: seen.History, Rollout: seen.Rollout,
 			Drift: summary(changed.sources[id], s.Status.Drift),
 		}
 		if err := r.writer.want(ref, status); err != nil {
@@ -239,7 +239,7 @@ func sourceVerdict(s *v1alpha1.GitSource, seen engine.SourceStatus, blockers []e
 		return verdict{ready: metav1.ConditionFalse, reason: "Unreadable", message: seen.Problem, stalled: true}
 	case seen.Problem != "":
 		return verdict{ready: metav1.ConditionFalse, reason: "Unreachable", message: seen.Problem, reconciling: true}
-	case s.Spec.Suspend:
+	case s.Spec.Suspend && s.Spec.PinnedRevision == "":
 		return verdict{ready: metav1.ConditionTrue, reason: "Suspended", message: "the repository is not followed; what is applied stays"}
 	case !seen.Tried || seen.Revision == "":
 		return verdict{ready: metav1.ConditionUnknown, reason: "Progressing", message: "the repository was not read yet", reconciling: true}
@@ -249,8 +249,13 @@ func sourceVerdict(s *v1alpha1.GitSource, seen engine.SourceStatus, blockers []e
 			ready: metav1.ConditionFalse, reason: "Blocked", stalled: true,
 			message: fmt.Sprintf("%d problems, the first: %s", len(blockers), strings.TrimSpace(strings.Join([]string{p.Cluster, p.Object, p.At, p.Reason}, " "))),
 		}
+	case seen.Rollout != nil && seen.Rollout.Phase != v1alpha1.RolloutComplete:
+		return verdict{ready: metav1.ConditionUnknown, reason: "RollingOut", message: seen.Rollout.Message, reconciling: true}
 	case seen.Revision != seen.Applied:
 		return verdict{ready: metav1.ConditionUnknown, reason: "Progressing", message: "applying " + seen.Revision, reconciling: true}
+	}
+	if s.Spec.PinnedRevision != "" {
+		return verdict{ready: metav1.ConditionTrue, reason: "Pinned", message: "applied " + seen.Revision + ", where it is pinned; the repository is not followed"}
 	}
 	return verdict{ready: metav1.ConditionTrue, reason: "Applied", message: "applied " + seen.Revision}
 }

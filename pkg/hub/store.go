@@ -39,6 +39,8 @@ type store struct {
 	log     *slog.Logger
 	// recorded returns the clusters as the hub has them.
 	recorded func() []v1alpha1.Cluster
+	// sources returns the GitSources as the hub has them; nil: none.
+	sources func() []v1alpha1.GitSource
 	// wake asks the goroutine of run to look for work.
 	wake chan struct{}
 
@@ -124,6 +126,9 @@ func (s *store) Load(ctx context.Context) (engine.State, error) {
 		state.Placements = append(state.Placements, p)
 	}
 	slices.SortFunc(state.Placements, func(a, b v1alpha1.Placement) int { return a.Spec.Workload.Compare(b.Spec.Workload) })
+	if s.sources != nil {
+		state.Sources = s.sources()
+	}
 	for _, c := range s.recorded() {
 		r := v1alpha1.Cluster{Status: c.Status}
 		r.Name, r.Spec.Taints = c.Name, c.Status.Taints
@@ -138,6 +143,7 @@ func timersOf(s v1alpha1.PlacementStatus) v1alpha1.PlacementStatus {
 	return v1alpha1.PlacementStatus{
 		Moves: s.Moves, UnhealthySince: s.UnhealthySince, Debts: s.Debts, FailbackSince: s.FailbackSince,
 		ImbalanceSince: s.ImbalanceSince, Evictions: s.Evictions, Preserved: s.Preserved,
+		Earlier: s.Earlier, Preserve: s.Preserve,
 	}
 }
 
@@ -162,7 +168,7 @@ func sameDecision(a, b v1alpha1.Placement) bool {
 func sameMoves(a, b v1alpha1.PlacementStatus) bool {
 	return slices.EqualFunc(a.Moves, b.Moves, func(x, y v1alpha1.MoveStatus) bool {
 		return x.From == y.From && slices.Equal(x.To, y.To) && x.Since.Equal(&y.Since)
-	}) && equality.Semantic.DeepEqual(a.Debts, b.Debts) && equality.Semantic.DeepEqual(a.Evictions, b.Evictions) &&
+	}) && a.Preserve == b.Preserve && equality.Semantic.DeepEqual(a.Earlier, b.Earlier) && equality.Semantic.DeepEqual(a.Debts, b.Debts) && equality.Semantic.DeepEqual(a.Evictions, b.Evictions) &&
 		equality.Semantic.DeepEqual(a.Preserved, b.Preserved)
 }
 

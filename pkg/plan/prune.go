@@ -151,8 +151,10 @@ func (c *computation) keepGone(cluster int, held Held, source *Source) (v1alpha1
 
 // formerPolicy judges an object that Git no longer declares by the policy that would own it. Its
 // labels are not known any more, so that of the policies which select by label each counts that would
-// keep it.
+// keep it. What was recorded while Git declared it counts also when Git dropped the policy along with it.
 func (c *computation) formerPolicy(cluster int, held Held, source *Source) (preserved, isSuspended bool) {
+	record := c.recorded[held.Key()]
+	remembered := record != nil && record.Status.Preserve
 	for _, p := range c.policies {
 		if !reaches(p.source, source.Source) {
 			continue
@@ -161,13 +163,24 @@ func (c *computation) formerPolicy(cluster int, held Held, source *Source) (pres
 		if !selected {
 			continue
 		}
-		preserved = p.Spec.PreserveResourcesOnDeletion != nil && *p.Spec.PreserveResourcesOnDeletion
+		preserved = p.preserves() || remembered && !p.letsGo()
 		isSuspended = suspended(p, c.clusters[cluster].Name)
 		if certain || preserved || isSuspended {
 			return preserved, isSuspended
 		}
 	}
-	return false, false
+	return remembered, false
+}
+
+// preserves tells that a policy leaves what Git drops in the members.
+func (p *policy) preserves() bool {
+	return p.Spec.PreserveResourcesOnDeletion != nil && *p.Spec.PreserveResourcesOnDeletion
+}
+
+// letsGo tells that a policy says in so many words that what Git drops goes, which ends what an earlier
+// policy wished.
+func (p *policy) letsGo() bool {
+	return p.Spec.PreserveResourcesOnDeletion != nil && !*p.Spec.PreserveResourcesOnDeletion
 }
 
 // mightSelect tells whether a policy selects an object of unknown labels, and whether that is certain.

@@ -87,6 +87,7 @@ func (c *computation) record(entry *PlacementEntry, now time.Time) (v1alpha1.Pla
 	}
 	next.Status.Moves, next.Status.Debts = c.recordMoves(it, next.Status.Debts, now)
 	next.Status.UnhealthySince = c.recordUnhealthy(it, now)
+	next.Status.Preserve = it.owner.preserves()
 	next.Status.Evictions = c.recordEvictions(it, next.Spec.Clusters, now)
 	next.Status.FailbackSince = since(entry.Failback != "", next.Status.FailbackSince, now)
 	next.Status.ImbalanceSince = since(entry.Imbalance > 0, next.Status.ImbalanceSince, now)

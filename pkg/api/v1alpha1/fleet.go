@@ -95,6 +95,9 @@ type PlacementStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=10
 	Waiting []ClusterMessage `json:"waiting,omitempty"`
+	// Preserve tells that the policy leaves the object in the members when Git drops it. It counts also when
+	// Git drops the policy along with it.
+	Preserve bool `json:"preserve,omitempty"`
 	// Earlier are the decisions of revisions that a rollout has not taken from every cluster yet. They
 	// count where those revisions are.
 	// +listType=atomic
