@@ -43,6 +43,8 @@ const (
 type journal struct {
 	client    *client
 	namespace string
+	// made are the pages whose Secret is there, as far as is known: for a page one request is sent, not two.
+	made map[int]bool
 }
 
 // pageContent is what a page holds.
@@ -155,11 +157,16 @@ func (j *journal) read(ctx context.Context) (map[int][]v1alpha1.Placement, error
 	if err != nil {
 		return nil, fmt.Errorf("list the decisions that are not in Placements yet: %w", err)
 	}
+	j.made = map[int]bool{}
 	pages := map[int][]v1alpha1.Placement{}
 	for i := range list.Items {
 		s := &list.Items[i]
 		number, err := strconv.Atoi(strings.TrimPrefix(s.Name, journalPrefix))
-		if err != nil || len(s.Data[journalKey]) == 0 {
+		if err != nil {
+			continue
+		}
+		j.made[number] = true
+		if len(s.Data[journalKey]) == 0 {
 			continue
 		}
 		if pages[number], err = unpackPage(s.Data[journalKey]); err != nil {
@@ -185,10 +192,14 @@ func (j *journal) write(ctx context.Context, page int, placements []v1alpha1.Pla
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	_, err := j.client.core.Secrets(j.namespace).Update(ctx, s, metav1.UpdateOptions{FieldManager: fieldManager})
-	if apierrors.IsNotFound(err) {
+	var err error
+	if j.made[page] {
+		_, err = j.client.core.Secrets(j.namespace).Update(ctx, s, metav1.UpdateOptions{FieldManager: fieldManager})
+	} else {
 		_, err = j.client.core.Secrets(j.namespace).Create(ctx, s, metav1.CreateOptions{FieldManager: fieldManager})
 	}
+	// The next attempt is of the other sort where somebody deleted or made the Secret.
+	j.made[page] = err == nil || apierrors.IsAlreadyExists(err) || j.made[page] && !apierrors.IsNotFound(err)
 	if err != nil {
 		return fmt.Errorf("keep decisions in the Secret %q: %w", j.namespace+"/"+s.Name, err)
 	}
