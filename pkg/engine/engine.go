@@ -71,6 +71,8 @@ type Engine struct {
 	// latest is the last turn of the loop; nil before the first.
 	latest locked[*Cycle]
 
+	// began is when Run did.
+	began time.Time
 	// stopped is closed when Run ends.
 	stopped chan struct{}
 
@@ -151,6 +153,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		return fmt.Errorf("load state: %w", err)
 	}
 	e.state = state
+	e.began = time.Now()
 	e.begin()
 	e.restoreHealth()
 
@@ -194,7 +197,7 @@ func (e *Engine) turn(ctx context.Context) time.Time {
 	now := e.options.Now()
 	// 0. Take up what came in: another configuration, orders.
 	e.takeUp(ctx) //nolint:contextcheck // what the crew runs lives as long as Run, whichever turn starts it
-	if !e.observed() {
+	if !e.observed(ctx) {
 		return now.Add(startInterval)
 	}
 	// 1. Observe: the last good trees and one snapshot of the fleet.

@@ -14,16 +14,21 @@ import (
 	"github.com/armada-sync/armada-sync/pkg/plan"
 )
 
+// tellTime is how long the first plan waits for clusters that answer to tell what they hold and can hold.
+const tellTime = 5 * time.Second
+
 // observed tells that every source was tried and every cluster probed once, so that a plan is not
-// made on half of the truth. Both attempts are bounded by their timeouts.
-func (e *Engine) observed() bool {
+// made on half of the truth. Both attempts are bounded by their timeouts. The first plan also waits for
+// clusters that answer to tell what decisions depend on.
+func (e *Engine) observed(ctx context.Context) bool {
+	patient := !e.ready.get() && time.Since(e.began) < tellTime
 	for _, p := range e.pollers {
 		if !p.leaving && !p.state.get().tried {
 			return false
 		}
 	}
 	for _, s := range e.sites {
-		if !s.state.get().probed {
+		if !s.state.get().probed || patient && !s.toldEnough(ctx) {
 			return false
 		}
 	}

@@ -84,6 +84,20 @@ func (s *site) toldAll(ctx context.Context) bool {
 		classes.StorageClasses != nil && classes.IngressClasses != nil && classes.PriorityClasses != nil
 }
 
+// toldEnough tells that a first decision can be made with what the cluster has told, or that more is not to
+// be expected: a division by capacity would leave out whoever has not told its own yet.
+func (s *site) toldEnough(ctx context.Context) bool {
+	st := s.state.get()
+	if !st.probed || st.member == nil || !st.health.Answering() {
+		return st.probed
+	}
+	if st.facts != nil || len(st.member.Problems()) > 0 {
+		return true
+	}
+	facts, err := st.member.Facts(ctx)
+	return err == nil && s.toldInventory() && facts.ResourceSummary != nil
+}
+
 // toldInventory tells that what the cluster holds of ours is known.
 func (s *site) toldInventory() bool {
 	member := s.state.get().member
