@@ -32,11 +32,16 @@ type observed struct {
 	terminating bool
 	// owned is the fieldsV1 document of our Apply entry; nil where we have none.
 	owned []byte
+	// bare tells that nobody owns any field: someone has taken all entries away, as some tools for
+	// backups do.
+	bare bool
 	// managers are others who own fields, without those that write the status alone.
 	managers []plan.Manager
 	// judged tells that health was judged; metadata alone does not say.
 	judged  bool
 	verdict health.Verdict
+	// state are values of the status that are to be kept, by label.
+	state map[string]string
 	// object is the whole object where the look had it. It is not kept.
 	object *unstructured.Unstructured
 }
@@ -51,6 +56,12 @@ func (o *observed) setID() string { return o.labels[v1alpha1.LabelPartOf] }
 
 // isSelf tells whether our Apply entry with the digest is there and no controller owns the object.
 func (o *observed) isSelf() bool { return !o.controlled && ownsDigest(o.owned) }
+
+// isStripped tells whether the object has our digest and nobody's entries, not even ours, and no owner from
+// whom it might be copied. It is no proof that it may be deleted, but nobody else's either.
+func (o *observed) isStripped() bool {
+	return !o.controlled && o.bare && o.annotations[v1alpha1.AnnotationDigest] != ""
+}
 
 // lostMetadata lists, as JSON pointers, what is missing of the metadata by which we know our objects.
 func (o *observed) lostMetadata() []string {
@@ -91,7 +102,7 @@ func fromMetadata(kind kindID, m *metav1.PartialObjectMetadata) *observed {
 	o := &observed{
 		key: kind.key(m.Namespace, m.Name), apiVersion: kind.apiVersion, uid: m.UID, resourceVersion: m.ResourceVersion, generation: m.Generation,
 		labels: m.Labels, annotations: m.Annotations, terminating: m.DeletionTimestamp != nil,
-		controlled: metav1.GetControllerOfNoCopy(m) != nil,
+		controlled: metav1.GetControllerOfNoCopy(m) != nil, bare: len(m.ManagedFields) == 0,
 	}
 	for i := range m.ManagedFields {
 		e := &m.ManagedFields[i]
@@ -112,7 +123,7 @@ func fromObject(kind kindID, u *unstructured.Unstructured, rule health.Rule) *ob
 	o := &observed{
 		key: kind.key(u.GetNamespace(), u.GetName()), apiVersion: kind.apiVersion, uid: u.GetUID(), resourceVersion: u.GetResourceVersion(),
 		generation: u.GetGeneration(), labels: u.GetLabels(), annotations: u.GetAnnotations(),
-		terminating: u.GetDeletionTimestamp() != nil, controlled: metav1.GetControllerOf(u) != nil, object: u,
+		terminating: u.GetDeletionTimestamp() != nil, controlled: metav1.GetControllerOf(u) != nil, bare: len(u.GetManagedFields()) == 0, object: u,
 	}
 	o.owned, o.managers = fieldsOf(u)
 	if rule != nil {

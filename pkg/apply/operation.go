@@ -141,13 +141,14 @@ func (s sending) existing(live *unstructured.Unstructured) (*observed, error) {
 }
 
 // isOurs tells whether an object that was not known to be ours is: it has all three marks, or has lost
-// its label while no other hub is here to whom it might belong.
+// its label while no other hub is here to whom it might belong, or all entries of field managers while it
+// has the label.
 func (s sending) isOurs(o *observed) bool {
-	if !o.isSelf() {
-		return false
-	}
 	id := o.setID()
-	if id == "" {
+	switch {
+	case !o.isSelf() && (!o.isStripped() || id == ""):
+		return false
+	case id == "":
 		return !s.m.parents.otherHubs(s.m.opts.HubID)
 	}
 	s.m.state.mu.Lock()
