@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
@@ -13,9 +14,9 @@ import (
 
 // placement is the table of one workload: who joins, leaves and gets another share, and why.
 func (m *markdown) placement(t *table) block {
-	title := fmt.Sprintf("### Placement · %s %s", m.style.name(t.Workload.Kind), code(page.Cut(plainTitle(t.Workload), 2*maxName)))
+	title := fmt.Sprintf("### Placement · %s %s", word(t.Workload.Kind), code(page.Cut(plainTitle(t.Workload), 2*maxName)))
 	if t.Policy.Name != "" {
-		title += fmt.Sprintf(" · %s %s", m.style.name(t.Policy.Kind), code(page.Cut(t.Policy.Name, maxName)))
+		title += fmt.Sprintf(" · %s %s", word(t.Policy.Kind), code(page.Cut(t.Policy.Name, maxName)))
 	}
 	b := block{open: title + "\n\n"}
 	if len(t.along) > 0 {
@@ -89,18 +90,18 @@ func present(n *int64) string {
 // why says what a row is about; every name in it is code.
 func (m *markdown) why(r row) string {
 	if r.Action == plan.PlacementLeave && r.FilterBy != "" {
-		return fmt.Sprintf("leaves: filtered by %s (%s)", m.style.cellProse(r.FilterBy), m.style.cell(page.Cut(strings.Join(r.Reasons, "; "), maxProse)))
+		return fmt.Sprintf("leaves: filtered by %s (%s)", cellProse(r.FilterBy), cell(page.Cut(strings.Join(r.Reasons, "; "), maxProse)))
 	}
 	var parts []string
 	for _, reason := range r.Reasons {
 		if rest, found := strings.CutPrefix(reason, "ClusterAffinity: "); found {
-			parts = append(parts, m.style.cell(page.Cut(rest, maxProse))+" matches")
+			parts = append(parts, cell(page.Cut(rest, maxProse))+" matches")
 			continue
 		}
-		parts = append(parts, m.style.cellProse(reason))
+		parts = append(parts, cellProse(reason))
 	}
 	if text := score(r.ReportAssignment); text != "" && r.Action == plan.PlacementJoin {
-		parts = append(parts, m.style.cellProse(text))
+		parts = append(parts, cellProse(text))
 	}
 	text := strings.Join(parts, "; ")
 	switch r.Action {
@@ -121,7 +122,7 @@ func (m *markdown) whyNot(t *table) string {
 	}
 	var parts []string
 	for _, filter := range sortedKeys(counts) {
-		parts = append(parts, fmt.Sprintf("%s %d", m.style.cellProse(cmp.Or(filter, "other")), counts[filter]))
+		parts = append(parts, fmt.Sprintf("%s %d", cellProse(cmp.Or(filter, "other")), counts[filter]))
 	}
 	return strings.Join(parts, " · ")
 }
@@ -129,7 +130,7 @@ func (m *markdown) whyNot(t *table) string {
 // clusterCells names clusters in a table: plainly where a name means nothing else.
 func (m *markdown) clusterCells(names []string) string {
 	if text := m.describe(names); text != "" {
-		return m.style.cellProse(text)
+		return cellProse(text)
 	}
 	shown := names
 	if len(names) > listedClusters+2 {
@@ -140,7 +141,7 @@ func (m *markdown) clusterCells(names []string) string {
 		if name = page.Cut(page.Scrub(name), maxName); harmless(name) {
 			parts = append(parts, name)
 		} else {
-			parts = append(parts, m.style.cell(name))
+			parts = append(parts, cell(name))
 		}
 	}
 	text := strings.Join(parts, " · ")
@@ -163,9 +164,9 @@ func (m *markdown) versions(names []string) string {
 	case 0:
 		return ""
 	case 1:
-		return m.style.cellProse(sorted[0])
+		return cellProse(sorted[0])
 	}
-	return m.style.cellProse(fmt.Sprintf("%d versions", len(sorted)))
+	return cellProse(fmt.Sprintf("%d versions", len(sorted)))
 }
 
 // minorVersion shortens v1.35.2 to 1.35.
@@ -198,7 +199,7 @@ func (m *markdown) changes(d detail) []block {
 		case d == detailSummary:
 			left++
 		case m.titleOnly(g, i, d):
-			titles = append(titles, "- "+m.groupTitle(g))
+			titles = append(titles, "- "+m.groupTitle(g, StylePlain))
 		default:
 			flush()
 			all = append(all, m.group(g, d))
@@ -223,11 +224,10 @@ func (m *markdown) titleOnly(g *group, i int, d detail) bool {
 	return m.style == StylePlain && i > 0
 }
 
-// groupTitle is a line of markup that says what changes where.
-func (m *markdown) groupTitle(g *group) string {
-	s := m.style
+// groupTitle says what changes where, as the title of a fold; in the style plain it fits every line.
+func (m *markdown) groupTitle(g *group, s Style) string {
 	what := fmt.Sprintf("%d %s", len(g.Objects), map[v1alpha1.Action]string{v1alpha1.ActionCreate: "created", v1alpha1.ActionPrune: "pruned"}[g.Action])
-	if g.Action == v1alpha1.ActionConfigure {
+	if g.Action == v1alpha1.ActionConfigure || len(g.Objects) == 1 {
 		what = s.name(g.Object.Kind) + " " + s.name(m.short(g.Object))
 	}
 	mark := strings.ReplaceAll(sign(g.Action), "-", "−")
@@ -246,10 +246,10 @@ func (m *markdown) groupTitle(g *group) string {
 	case len(g.Clusters) == 1:
 		parts = append(parts, s.name(g.Clusters[0]))
 	default:
-		parts = append(parts, plural(len(g.Clusters), "cluster", "clusters")+": "+m.titleClusters(g.Clusters))
+		parts = append(parts, plural(len(g.Clusters), "cluster", "clusters")+": "+m.titleClusters(g.Clusters, s))
 	}
 	if origin := commonOrigin(g.ReportGroup); origin != nil && origin.Name != "" {
-		parts = append(parts, m.fromOrigin(origin))
+		parts = append(parts, s.fromOrigin(origin))
 	}
 	if g.PodsRestarted > 0 {
 		parts = append(parts, "restarts "+plural(g.PodsRestarted, "pod", "pods"))
@@ -257,9 +257,9 @@ func (m *markdown) groupTitle(g *group) string {
 	return strings.Join(parts, " · ")
 }
 
-func (m *markdown) titleClusters(names []string) string {
+func (m *markdown) titleClusters(names []string, s Style) string {
 	if text := m.describe(names); text != "" {
-		return m.style.name(text)
+		return s.name(text)
 	}
 	shown := names
 	if len(names) > listedClusters+2 {
@@ -267,7 +267,7 @@ func (m *markdown) titleClusters(names []string) string {
 	}
 	var parts []string
 	for _, name := range shown {
-		parts = append(parts, m.style.name(name))
+		parts = append(parts, s.name(name))
 	}
 	text := strings.Join(parts, ", ")
 	if rest := len(names) - len(shown); rest > 0 {
@@ -290,11 +290,11 @@ func commonOrigin(g *plan.ReportGroup) *render.Origin {
 	return first
 }
 
-func (m *markdown) fromOrigin(o *render.Origin) string {
+func (s Style) fromOrigin(o *render.Origin) string {
 	if o.Kind == render.OriginOverride {
-		return fmt.Sprintf("from override %s rule %d", m.style.mono(o.Name), o.Rule)
+		return fmt.Sprintf("from override %s rule %d", s.mono(o.Name), o.Rule)
 	}
-	return "share of " + m.style.mono(o.Name)
+	return "share of " + s.mono(o.Name)
 }
 
 // group shows what a group changes or creates.
@@ -306,7 +306,7 @@ func (m *markdown) group(g *group, d detail) block {
 	case g.Kind == plan.GroupSameShape:
 		return m.valueTable(g, open)
 	case len(g.Fields) == 0:
-		return m.folded(m.groupTitle(g), open, prose(cmp.Or(g.Reason, "no field of the manifest changes"))+"\n", nil, "")
+		return m.folded(m.groupTitle(g, m.style), open, prose(cmp.Or(g.Reason, "no field of the manifest changes"))+"\n", nil, "")
 	}
 	var lines []string
 	for _, f := range g.Fields {
@@ -318,7 +318,7 @@ func (m *markdown) group(g *group, d detail) block {
 // fenced shows lines as a diff.
 func (m *markdown) fenced(g *group, open bool, lines []string) block {
 	fence := fenceFor(lines)
-	return m.folded(m.groupTitle(g), open, fence+"diff\n", lines, fence+"\n")
+	return m.folded(m.groupTitle(g, m.style), open, fence+"diff\n", lines, fence+"\n")
 }
 
 // diffLines writes a field as a hunk of a diff: its path and origin, and what it was and is.
@@ -354,7 +354,7 @@ func (m *markdown) valueTable(g *group, open bool) block {
 		head, rule = head+" before | after |", rule+"--:|--:|"
 	} else {
 		for _, f := range g.Fields {
-			head += " " + m.style.cell(page.Cut(f.Path, maxName)) + " |"
+			head += " " + cell(page.Cut(f.Path, maxName)) + " |"
 			rule += "---|"
 		}
 	}
@@ -370,7 +370,7 @@ func (m *markdown) valueTable(g *group, open bool) block {
 		}
 		lines = append(lines, line)
 	}
-	return m.folded(m.groupTitle(g), open, head+"\n"+rule+"\n", lines, "")
+	return m.folded(m.groupTitle(g, m.style), open, head+"\n"+rule+"\n", lines, "")
 }
 
 // value writes a value into a cell: numbers as they are, everything else as code.
@@ -379,7 +379,7 @@ func (m *markdown) value(v any) string {
 	if plainWord.MatchString(text) || text == "–" {
 		return text
 	}
-	return m.style.cell(text)
+	return cell(text)
 }
 
 // kindColumn bounds the column of kinds, in characters.
@@ -441,7 +441,8 @@ func prunedRows(g *group) []objectRow {
 // pruned lists every object that is removed and every cluster that loses it, whatever the size.
 func (m *markdown) pruned(g *group) block {
 	lines := aligned(prunedRows(g))
-	if len(g.Clusters) > listedClusters+2 && m.describe(g.Clusters) == "" {
+	cut := len(g.Clusters) > listedClusters+2 || slices.ContainsFunc(g.Clusters, func(name string) bool { return page.Columns(name) > maxName })
+	if cut && m.describe(g.Clusters) == "" {
 		lines = append(lines, "# on")
 		lines = append(lines, wrapped("#  ", g.Clusters)...)
 	}
@@ -470,7 +471,7 @@ func wrapped(prefix string, names []string) []string {
 func (m *markdown) heldBack() []block {
 	var lines []string
 	for _, h := range m.held {
-		lines = append(lines, fmt.Sprintf("- %s %s · %s · %s · %s", m.style.name(h.Kind), code(page.Cut(plainTitle(h.ObjectReference), 2*maxName)),
+		lines = append(lines, fmt.Sprintf("- %s %s · %s · %s · %s", word(h.Kind), code(page.Cut(plainTitle(h.ObjectReference), 2*maxName)),
 			code(page.Cut(string(h.Gate), maxName)), prose(h.Reason), m.clusterNames(h.Clusters)))
 	}
 	if len(lines) == 0 {
@@ -483,7 +484,7 @@ func (m *markdown) heldBack() []block {
 func (m *markdown) drift() []block {
 	var lines []string
 	for _, d := range m.Drift {
-		lines = append(lines, fmt.Sprintf("- %s %s · %s · %s", m.style.name(d.Kind), code(page.Cut(plainTitle(d.ObjectReference), 2*maxName)), prose(d.Reason), m.clusterNames(d.Clusters)))
+		lines = append(lines, fmt.Sprintf("- %s %s · %s · %s", word(d.Kind), code(page.Cut(plainTitle(d.ObjectReference), 2*maxName)), prose(d.Reason), m.clusterNames(d.Clusters)))
 	}
 	if len(lines) == 0 {
 		return nil

@@ -13,7 +13,7 @@ import (
 var (
 	plainWord = regexp.MustCompile(`^\(?(\p{L}+(-\p{L}+)*|[0-9]{1,6}(\.[0-9]{1,3})?%?)[.,;:)]*$`)
 	plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9./-]*$`)
-	reference = regexp.MustCompile(`^(?i)(gh-[0-9]+|www\..*|[0-9a-f]{7,64})$`)
+	reference = regexp.MustCompile(`(?i)(\bgh-[0-9]|\bwww\.|^[0-9a-f]{7,64}$)`)
 )
 
 // maxProse is how many characters of a message or reason are shown, and maxName of a name in prose.
@@ -88,29 +88,18 @@ func space(b *strings.Builder) {
 	}
 }
 
-// cell writes a code span into a table. A bar would end the cell, and how a backslash before one reads
-// differs from host to host, so neither is left.
-func (s Style) cell(text string) string {
-	text = page.Scrub(text)
-	if !strings.ContainsAny(text, "|\\`") {
-		return code(text)
-	}
-	if s == StylePlain {
-		return code(strings.NewReplacer("|", "∣", "\\", "∖").Replace(text))
-	}
-	return "<code>" + entities(text) + "</code>"
-}
+// forCells has signs for a bar, which would end a cell, and for a backslash, since hosts disagree on how
+// one before a bar reads.
+var forCells = strings.NewReplacer("|", "∣", "\\", "∖")
+
+// cell writes a code span into a table.
+func cell(text string) string { return code(forCells.Replace(page.Scrub(text))) }
 
 // cellProse writes a message into a table.
-func (s Style) cellProse(text string) string {
-	if !strings.ContainsAny(text, "|\\`") {
-		return prose(text)
-	}
-	return s.cell(page.Cut(page.Scrub(text), maxProse))
-}
+func cellProse(text string) string { return prose(forCells.Replace(text)) }
 
-// entities writes text for HTML inside Markdown: every character that either could take for its own is
-// written as its number.
+// entities writes text for HTML blocks inside Markdown: every character that either could take for its own
+// is written as its number.
 func entities(text string) string {
 	var b strings.Builder
 	for _, r := range page.Scrub(text) {
@@ -127,19 +116,26 @@ func entities(text string) string {
 // harmless tells whether a name means nothing to any host.
 func harmless(name string) bool { return plainName.MatchString(name) && !reference.MatchString(name) }
 
-// name writes a name into a heading or summary.
-func (s Style) name(text string) string {
-	text = page.Cut(page.Scrub(text), maxName)
-	switch {
-	case harmless(text):
+// word writes a name into a line of Markdown.
+func word(text string) string {
+	if text = page.Cut(page.Scrub(text), maxName); harmless(text) {
 		return text
-	case s == StylePlain:
-		return code(text)
+	}
+	return code(text)
+}
+
+// name writes a name into the title of a fold.
+func (s Style) name(text string) string {
+	if s == StylePlain {
+		return word(text)
+	}
+	if text = page.Cut(page.Scrub(text), maxName); harmless(text) {
+		return text
 	}
 	return "<code>" + entities(text) + "</code>"
 }
 
-// mono writes a name as code into a heading or summary.
+// mono writes a name as code into the title of a fold.
 func (s Style) mono(text string) string {
 	text = page.Cut(page.Scrub(text), maxName)
 	if s == StylePlain {
@@ -148,7 +144,7 @@ func (s Style) mono(text string) string {
 	return "<code>" + entities(text) + "</code>"
 }
 
-// strong writes something bold into a heading or summary; text is markup already.
+// strong writes something bold into the title of a fold; text is markup already.
 func (s Style) strong(text string) string {
 	if s == StylePlain {
 		return text

@@ -228,7 +228,7 @@ func (m *markdown) checks() []block {
 			continue
 		}
 		short = append(short, m.style.name(c.ID)+" "+checkSign(c))
-		lines = append(lines, fmt.Sprintf("| %s | %d | %s |", m.style.cellProse(c.About), c.Checked, m.checkResult(c)))
+		lines = append(lines, fmt.Sprintf("| %s | %d | %s |", cellProse(c.About), c.Checked, m.checkResult(c)))
 	}
 	if len(lines) == 0 {
 		return nil
