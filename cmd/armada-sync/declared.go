@@ -26,6 +26,7 @@ func declaredSource(snap plan.Snapshot, name string) v1alpha1.GitSource {
 		declared := v1alpha1.GitSource{Spec: v1alpha1.GitSourceSpec{
 			Path: s.Spec.Path, TargetNamespace: s.Spec.TargetNamespace, PoliciesFor: s.Spec.PoliciesFor,
 			MaxPrunePercent: s.Spec.MaxPrunePercent, Tenant: s.Spec.Tenant, IgnoreDrift: s.Spec.IgnoreDrift,
+			Rollout: s.Spec.Rollout,
 		}}
 		declared.Annotations = map[string]string{v1alpha1.AnnotationAllowPrune: s.Annotations[v1alpha1.AnnotationAllowPrune]}
 		return declared

@@ -11,6 +11,7 @@ import (
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/plan"
+	"github.com/armada-sync/armada-sync/pkg/render"
 	"github.com/armada-sync/armada-sync/pkg/source"
 )
 
@@ -110,6 +111,8 @@ func (f *previewFlags) report(ctx context.Context, stdin io.Reader, stderr io.Wr
 		if err != nil {
 			return plan.Report{}, false, err
 		}
+		// The base is what is everywhere; the head spreads from there.
+		base.Spec.Rollout, head.Earlier = nil, []render.Tree{base.Tree}
 		baseTrees, headTrees = append(baseTrees, base.Source), append(headTrees, head.Source)
 		if options.BaseCommit == "" || !base.revision.Same(head.revision) {
 			options.BaseCommit, options.HeadCommit = commitName(base.revision), commitName(head.revision)

@@ -237,6 +237,12 @@ func (e *Engine) Orders(ctx context.Context) (Orders, error) {
 func (e *Engine) begin() {
 	e.pollers, e.sites, e.current = nil, nil, Configuration{}
 	e.configure(e.configured)
+	for _, s := range e.leftBehind() {
+		p := e.newPoller(s, "")
+		p.leaving, p.given = true, s.Spec
+		e.pollers = append(e.pollers, p)
+	}
+	slices.SortFunc(e.pollers, func(a, b *poller) int { return strings.Compare(a.id, b.id) })
 }
 
 // obey changes the orders and keeps them.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -62,7 +61,10 @@ func (e *Engine) rememberSources(p *plan.Plan, now time.Time) []v1alpha1.GitSour
 		if s.Status.Revision = p.Revisions[poller.id]; s.Status.Revision == "" {
 			s.Status.Revision = st.last
 		}
-		if r, known := rollouts[poller.id]; known {
+		if poller.leaving {
+			// It is remembered until nothing of it is left, whatever happens to the process.
+			s.Status = before.Status
+		} else if r, known := rollouts[poller.id]; known {
 			s.Status.Rollout = &r
 		} else if _, planned := p.Revisions[poller.id]; !planned {
 			// Without a tree nothing was decided: what stood still stands.
@@ -73,16 +75,24 @@ func (e *Engine) rememberSources(p *plan.Plan, now time.Time) []v1alpha1.GitSour
 	return all
 }
 
-// memorable is the part of a spec that a later run, or a preview, has to know.
+// leftBehind returns the sources that the last run knew, that are not configured any more, and that take their
+// objects along.
+func (e *Engine) leftBehind() []v1alpha1.GitSource {
+	var all []v1alpha1.GitSource
+	for _, s := range e.state.Sources {
+		id := SourceID(s)
+		configured := slices.ContainsFunc(e.current.Sources, func(c v1alpha1.GitSource) bool { return SourceID(c) == id })
+		if !configured && !slices.Contains(e.current.Unusable, id) && s.Spec.DeletionPolicy == v1alpha1.DeletionPrune {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// memorable is the part of a spec that a later run, or a preview, has to know: all but where credentials are.
 func memorable(s v1alpha1.GitSourceSpec) v1alpha1.GitSourceSpec {
-	address := s.URL
-	if !source.IsURL(address) {
-		address = (&url.URL{Scheme: "file", Path: "/" + strings.TrimLeft(address, "/")}).String()
-	}
-	return v1alpha1.GitSourceSpec{
-		URL: address, Ref: s.Ref, Path: s.Path, Suspend: s.Suspend, PinnedRevision: s.PinnedRevision,
-		DeletionPolicy: s.DeletionPolicy, MaxPrunePercent: s.MaxPrunePercent, Rollout: s.Rollout,
-	}
+	s.URL, s.SecretRef, s.CredentialsFile, s.Decryption = address(s.URL), nil, "", nil
+	return s
 }
 
 // logRollouts says each step of a rollout once.

@@ -245,3 +245,73 @@ func TestASuspendedSourceIsKept(t *testing.T) {
 		w.eventually(10*time.Second, w.hasColors("blue blue blue"))
 	})
 }
+
+// A source that is taken out of the configuration while nothing runs follows its deletion policy with the
+// next start, and is done with what a cluster owes that cannot be reached when that is back.
+func TestASourceThatIsTakenOutBetweenTwoRunsIsRemembered(t *testing.T) {
+	for _, c := range []struct {
+		reason string
+		policy v1alpha1.DeletionPolicy
+		want   map[string]int32
+	}{
+		{"Orphan leaves everything", v1alpha1.DeletionOrphan, map[string]int32{"a": 3, "b": 3, "c": 3}},
+		{"Prune takes everything along", v1alpha1.DeletionPrune, map[string]int32{}},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.adjust = func(cfg *engine.Configuration) { cfg.Sources[0].Spec.DeletionPolicy = c.policy }
+				w.everywhere()
+				w.pass(5 * time.Second)
+				w.halt()
+				w.fleet.Cluster("b").Partition()
+				w.adjust = func(cfg *engine.Configuration) { cfg.Sources = nil }
+				w.start()
+				w.pass(time.Minute)
+				w.halt()
+				w.fleet.Cluster("b").Heal()
+				w.start()
+				w.pass(time.Minute)
+				w.eventually(time.Minute, w.hasShares("web", c.want))
+			})
+		})
+	}
+}
+
+func TestARollbackGoesEverywhereAtOnceAndStaysUntilItIsResumed(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.rolledOut()
+		w.push(colored("green"))
+		w.eventually(10*time.Minute, w.hasColors("green green green"))
+		w.pass(10 * time.Second)
+		done, err := w.controller.engine.Rollback(w.t.Context(), "repo", "")
+		if err != nil || !done.Changed || done.Before == done.After {
+			t.Fatalf("Rollback = %+v, %v", done, err)
+		}
+		w.eventually(10*time.Second, w.hasColors("blue blue blue"))
+		w.push(colored("white"))
+		w.stays(30*time.Second, w.hasColors("blue blue blue"))
+		w.halt()
+		w.start()
+		w.stays(30*time.Second, w.hasColors("blue blue blue"))
+		if _, err := w.controller.engine.Rollback(w.t.Context(), "repo", ""); err == nil || !strings.Contains(err.Error(), "is pinned to") {
+			t.Errorf("a second rollback without a commit: %v", err)
+		}
+		if done, err := w.controller.engine.Resume(w.t.Context(), "repo"); err != nil || !done.Changed {
+			t.Fatalf("Resume = %+v, %v", done, err)
+		}
+		w.eventually(time.Minute, w.hasColors("white blue blue"))
+		w.eventually(10*time.Minute, w.hasColors("white white white"))
+		hash := strings.TrimPrefix(done.After, "dir@sha256:")
+		if done, err := w.controller.engine.Rollback(w.t.Context(), "repo", hash[:8]); err != nil || !strings.HasSuffix(done.After, hash) {
+			t.Errorf("by a short id: %+v, %v", done, err)
+		}
+		for _, c := range []struct{ source, to, want string }{
+			{"shop", "", "there is no such source; there are armada-system/repo"},
+			{"repo", "0000", "the repository has no commit"},
+		} {
+			if _, err := w.controller.engine.Rollback(w.t.Context(), c.source, c.to); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("rollback %s --to %q: %v, want %q", c.source, c.to, err, c.want)
+			}
+		}
+	})
+}

@@ -27,8 +27,6 @@ func forHub(d v1alpha1.Document, typed any) []v1alpha1.Problem {
 			"the field has no effect in a configuration file, where there are no Secrets: put their entries into a YAML file and name it in credentialsFile")
 		report("spec.decryption.secretRef", o.Spec.Decryption != nil && o.Spec.Decryption.SecretRef != nil,
 			"the field has no effect in a configuration file, where there are no Secrets: put the age identities into a file and name it in spec.decryption.keysFile")
-		report("spec.deletionPolicy", o.Spec.DeletionPolicy == v1alpha1.DeletionPrune,
-			"the field has no effect in a configuration file, which is read once: what a source applied stays when the source is no longer in it")
 	case *v1alpha1.Cluster:
 		report("spec.secretRef", o.Spec.SecretRef != nil,
 			"the field has no effect in a configuration file, where there are no Secrets: name a file in kubeconfigFile")

@@ -21,7 +21,7 @@ spec:
 		reason                      string
 	}{
 		{"secretRef", source + "  secretRef: {name: git}\n", "fleet.yaml:6", "credentialsFile", "credentials would silently be missing"},
-		{"prune", source + "  interval: 10s\n  deletionPolicy: Prune\n", "fleet.yaml:7", "read once", "objects would silently stay"},
+		{"prune", source + "  interval: 10s\n  deletionPolicy: Prune\n", "", "", "a source that is taken out of the file takes its objects along with the next start"},
 		{"orphan", source + "  deletionPolicy: Orphan\n", "", "", "that is what happens"},
 		{"cluster", "apiVersion: armada-sync.io/v1alpha1\nkind: Cluster\nmetadata: {name: eu}\nspec:\n  secretRef: {name: eu}\n", "fleet.yaml:5", "kubeconfigFile", "the cluster would not be reached"},
 	}

@@ -18,6 +18,7 @@ func printPlanText(p *Plan, o PrintOptions) ([]byte, error) {
 	for _, source := range slices.Sorted(maps.Keys(p.Revisions)) {
 		out.Line("✔ %s at %s", page.Scrub(source), page.Scrub(shortRevision(p.Revisions[source])))
 	}
+	printRollouts(out, p)
 	printPlacements(out, p)
 	printChanges(out, p)
 	printFindings(out, "FINDINGS", p.Findings)
