@@ -16,7 +16,7 @@ import (
 //	clusters NAME...              starts simulated clusters and writes NAME.kubeconfig of each
 //	eventually REGEXP CMD ARG...  runs a command until it succeeds and its stdout matches, for at most a minute
 func fleetCommands() map[string]func(*testscript.TestScript, bool, []string) {
-	return map[string]func(*testscript.TestScript, bool, []string){"clusters": startClusters, "eventually": eventually}
+	return map[string]func(*testscript.TestScript, bool, []string){"clusters": startClusters, "eventually": eventually, "edit": editObject}
 }
 
 func startClusters(ts *testscript.TestScript, neg bool, args []string) {
