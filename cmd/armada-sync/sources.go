@@ -30,7 +30,9 @@ func (b treeBuilder) Build(ctx context.Context, s v1alpha1.GitSource, content *s
 
 // WithSecrets returns a builder that takes its keys from the Secrets that the sources name.
 func (b treeBuilder) WithSecrets(read func(ctx context.Context, namespace, name string) (map[string][]byte, error)) engine.Builder {
-	b.keys = func(ctx context.Context, s v1alpha1.GitSource) (sops.Decrypter, error) { return secretKeys(ctx, s, read) }
+	b.keys = func(ctx context.Context, s v1alpha1.GitSource) (sops.Decrypter, error) {
+		return secretKeys(ctx, s, read)
+	}
 	return b
 }
 
@@ -40,7 +42,7 @@ func buildTree(
 ) (render.Tree, error) {
 	return b.Build(ctx, content, build.Options{
 		Source: name, Revision: content.Revision().String(), Path: s.Spec.Path,
-		DefaultNamespace: s.Spec.TargetNamespace, Limits: s.Spec.Limits, Keys: keys,
+		DefaultNamespace: s.Spec.TargetNamespace, Limits: s.Spec.Limits, Keys: keys, Variables: s.Spec.Variables,
 		RequireEncryption: s.Spec.Decryption != nil && s.Spec.Decryption.Required,
 	})
 }

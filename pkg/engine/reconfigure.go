@@ -125,7 +125,7 @@ func (p *poller) follow(before *poller) {
 // sameContent tells that what two forms of a source read from a revision is the same.
 func sameContent(a, b *poller) bool {
 	x, y := a.spec.Spec, b.spec.Spec
-	return x.URL == y.URL && x.Path == y.Path && x.TargetNamespace == y.TargetNamespace && reflect.DeepEqual(x.Limits, y.Limits) &&
+	return x.URL == y.URL && x.Path == y.Path && x.TargetNamespace == y.TargetNamespace && reflect.DeepEqual(x.Limits, y.Limits) && x.Variables == y.Variables &&
 		reflect.DeepEqual(x.Decryption, y.Decryption) && (x.Decryption == nil || a.credentials == b.credentials)
 }
 

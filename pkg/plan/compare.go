@@ -113,7 +113,7 @@ func (c *computation) holdBack(it *item, t *target, held Held, isHeld bool) (v1a
 	case t.denied != "":
 		return v1alpha1.GateHeld.Of(TenantNotAllowed), t.denied
 	case t.rendered.failed != "":
-		return v1alpha1.GateHeld.Of(v1alpha1.FindingOverrideFailed), t.rendered.failed
+		return v1alpha1.GateHeld.Of(t.rendered.failedBy), t.rendered.failed
 	case !isHeld:
 		return "", ""
 	case held.Terminating:
@@ -281,7 +281,7 @@ func (c *computation) reportHeld() {
 
 // reportedElsewhere are the details of gate held of which other findings speak.
 var reportedElsewhere = map[string]bool{
-	Unclaimed: true, ClaimedTwice: true, v1alpha1.FindingOverrideFailed: true, NoClusterMatches: true, FewerThanMinGroups: true,
+	Unclaimed: true, ClaimedTwice: true, v1alpha1.FindingOverrideFailed: true, v1alpha1.FindingVariableFailed: true, NoClusterMatches: true, FewerThanMinGroups: true,
 	UnassignedReplicas: true, Headroom: true, v1alpha1.FindingInvalidDocument: true,
 	v1alpha1.FindingInvalidPolicy: true, TenantNotAllowed: true,
 	heldNeedsConfirm: true, heldTerminating: true, heldInUse: true,

@@ -30,6 +30,8 @@ type variant struct {
 	prune string
 	// failed says why the object cannot be had on a cluster.
 	failed string
+	// failedBy is the id of the finding about that.
+	failedBy string
 }
 
 // lentField is a field that is sent with a create alone and belongs to someone else afterwards.
@@ -246,7 +248,7 @@ func (c *computation) noteRendering(it *item, t *target, rendered render.Rendere
 	}
 	var failed *render.OverrideError
 	if errors.As(err, &failed) {
-		f.Source = failed.Source
+		f.ID, f.Source = failed.ID, failed.Source
 		if failed.Rule.Repository != "" {
 			f.Repository = failed.Rule.Repository
 		}
@@ -257,7 +259,12 @@ func (c *computation) noteRendering(it *item, t *target, rendered render.Rendere
 // variantOf returns what to keep of a rendering.
 func (c *computation) variantOf(rendered render.Rendered, err error, lent []lentField) *variant {
 	if err != nil {
-		return &variant{failed: err.Error(), overrides: []string{}}
+		id := v1alpha1.FindingOverrideFailed
+		var failed *render.OverrideError
+		if errors.As(err, &failed) {
+			id = failed.ID
+		}
+		return &variant{failed: err.Error(), failedBy: id, overrides: []string{}}
 	}
 	return c.planner.cache.variant(rendered, lent, c.planner.options.SecretDigest)
 }

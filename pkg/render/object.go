@@ -23,6 +23,8 @@ type Object struct {
 	// ContentDigest identifies Unstructured's content: equal digests, equal content. It keys
 	// caches and never leaves the process.
 	ContentDigest string
+	// Variables tells that texts of the object have variables that are to be replaced.
+	Variables bool
 }
 
 // WithNamespace returns the object in a namespace. It fills in what the document leaves out.
@@ -61,6 +63,7 @@ const (
 	OriginChart         OriginKind = "Chart"
 	OriginOverride      OriginKind = "Override"
 	OriginDivision      OriginKind = "Division"
+	OriginVariable      OriginKind = "Variable"
 )
 
 // Origin says which place of which repository made an object or a field what it is.

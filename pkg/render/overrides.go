@@ -17,6 +17,8 @@ import (
 // OverrideError says that an object cannot be had on a cluster, since an override of it fails. It
 // concerns that object on that cluster alone. Its text holds no value of a Secret.
 type OverrideError struct {
+	// ID is the id of the finding that it is.
+	ID   string
 	Rule RuleRef
 	// Source is "file:line" of the operation.
 	Source  string
@@ -25,6 +27,9 @@ type OverrideError struct {
 
 // Error names the policy, the rule, and what failed.
 func (e *OverrideError) Error() string {
+	if e.Rule == (RuleRef{}) {
+		return fmt.Sprintf("%s: %s", e.Source, e.Message)
+	}
 	return fmt.Sprintf("override %q rule %d (%s): %s", e.Rule.Policy, e.Rule.Rule, e.Source, e.Message)
 }
 
@@ -39,8 +44,8 @@ type Division struct {
 	Source string
 }
 
-// For returns the object as it is meant for the cluster: the share of a divided workload written,
-// then every matching rule: those of cluster-wide policies before those of namespaced ones, then the less
+// For returns the object as it is meant for the cluster: the share of a divided workload written, variables
+// replaced, then every matching rule: those of cluster-wide policies before those of namespaced ones, then the less
 // exactly a policy selects the earlier, then by name. Division is nil for objects that go whole.
 // A non-nil error is an *OverrideError; Rendered.Matched is filled even then.
 //
@@ -120,6 +125,9 @@ func cacheKey(obj Object, cluster *v1alpha1.Cluster, division *Division, rules [
 		}
 		key = append(append(append(key, division.Policy...), 0), division.Source...)
 	}
+	if obj.Variables {
+		key = append(append(key, 'v'), factsOf(cluster).key()...)
+	}
 	readsCluster := false
 	for _, r := range rules {
 		key = append(append(key, 'r'), r.hash[:]...)
@@ -171,10 +179,16 @@ func (r *Renderer) compute(obj Object, cluster *v1alpha1.Cluster, division *Divi
 		matched = append(matched, rule.ref)
 	}
 	failed := func(err *OverrideError) *result {
+		err.ID = cmp.Or(err.ID, v1alpha1.FindingOverrideFailed)
 		return &result{rendered: Rendered{Matched: matched}, err: err, weight: resultOverhead}
 	}
 	w.dropDuplicates()
 	w.divide(division)
+	if obj.Variables {
+		if err := w.substitute(factsOf(cluster), obj.Origin.Source); err != nil {
+			return failed(err)
+		}
+	}
 	for _, rule := range rules {
 		if err := w.run(rule, obj.Object); err != nil {
 			return failed(err)
@@ -198,7 +212,7 @@ func (r *Renderer) compute(obj Object, cluster *v1alpha1.Cluster, division *Divi
 		})
 	}
 	weight := int64(resultOverhead + len(canonical))
-	if len(w.changed) == 0 && division == nil && jsonEqual(object.Object, obj.Object) {
+	if len(w.changed) == 0 && division == nil && !obj.Variables && jsonEqual(object.Object, obj.Object) {
 		// Most objects stay as they are on most clusters, and need no copy.
 		object, weight = obj.Unstructured, resultOverhead
 	}
@@ -299,6 +313,9 @@ func (w *work) writerOf(pointer string) writer {
 
 // noteConflict reports a field that another policy, or the division, had written.
 func (w *work) noteConflict(pointer string, previous, now writer) {
+	if previous.policy == variableWriter {
+		return
+	}
 	what := fmt.Sprintf("%s overwrites %s, which policy %q (%s) wrote", w.rule.policy, pointer, previous.Name, previous.Source)
 	if previous.policy == divisionWriter {
 		what = fmt.Sprintf("%s overwrites %s, the share that policy %q (%s) divided", w.rule.policy, pointer, previous.Name, previous.Source)

@@ -12,11 +12,14 @@ import (
 // writer is what wrote a field, with the policy as a number so that two of one name are told apart.
 type writer struct {
 	Origin
-	// policy is the number of the override policy; -1 where a division wrote.
+	// policy is the number of the override policy; divisionWriter and variableWriter where none wrote.
 	policy int
 }
 
-const divisionWriter = -1
+const (
+	divisionWriter = -1
+	variableWriter = -2
+)
 
 // tracer compares an object before and after one rule. It gives each field that changed to the
 // rule and carries the origins of the others along, also where they moved inside a list.
@@ -247,7 +250,7 @@ func jsonEqual(a, b any) bool {
 			return false
 		}
 		// Versions of one object share most of their parts.
-		if reflect.ValueOf(x).Pointer() == reflect.ValueOf(y).Pointer() {
+		if sameMap(x, y) {
 			return true
 		}
 		for key, value := range x {
@@ -274,6 +277,11 @@ func jsonEqual(a, b any) bool {
 		return false
 	}
 	return a == b
+}
+
+// sameMap tells that two maps are one.
+func sameMap(a, b map[string]any) bool {
+	return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer()
 }
 
 // origins drops what only the computation needs.

@@ -224,6 +224,8 @@ func originText(o *render.Origin) string {
 		return page.Scrub(fmt.Sprintf("override %s rule %d (%s)", o.Name, o.Rule, o.Source))
 	case render.OriginDivision:
 		return page.Scrub(fmt.Sprintf("share of %s (%s)", o.Name, o.Source))
+	case render.OriginVariable:
+		return page.Scrub(fmt.Sprintf("variable (%s)", o.Source))
 	case render.OriginFile, render.OriginKustomization, render.OriginChart:
 	}
 	return page.Scrub(o.Source)

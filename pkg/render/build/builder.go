@@ -31,6 +31,9 @@ type Options struct {
 	Keys sops.Decrypter
 	// RequireEncryption refuses a Secret whose values stand in clear text in the repository.
 	RequireEncryption bool
+	// Variables replaces variables in every object that does not refuse it by its annotation
+	// render.AnnotationVariables; without it, in every object that asks for it.
+	Variables bool
 	// Limits bound what is read; nil: the defaults of v1alpha1.SourceLimits.
 	Limits *v1alpha1.SourceLimits
 }
@@ -124,7 +127,7 @@ func (b *Builder) Build(ctx context.Context, files fs.FS, o Options) (render.Tre
 			break
 		}
 		next[u.path] = built
-		built.addTo(&tree)
+		built.addTo(&tree, o)
 	}
 	for _, p := range found.problems {
 		tree.Problems = append(tree.Problems, p.Finding(o.Source))
@@ -175,10 +178,22 @@ func (u *unit) current(files fs.FS, o Options) bool {
 	return true
 }
 
+// wantsVariables tells whether the variables of an object are to be replaced.
+func wantsVariables(o render.Object, options Options) bool {
+	switch o.GetAnnotations()[render.AnnotationVariables] {
+	case render.VariablesEnabled:
+		return true
+	case render.VariablesDisabled:
+		return false
+	}
+	return options.Variables
+}
+
 // addTo appends what the unit gave.
-func (u *unit) addTo(tree *render.Tree) {
+func (u *unit) addTo(tree *render.Tree, options Options) {
 	for _, o := range u.objects {
 		o.Source = tree.Source
+		o.Variables = o.Variables && wantsVariables(o, options)
 		tree.Objects = append(tree.Objects, o)
 	}
 	tree.PropagationPolicies = append(tree.PropagationPolicies, u.propag...)

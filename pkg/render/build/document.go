@@ -82,6 +82,7 @@ func (u *unit) take(d v1alpha1.Document, origin render.Origin, o Options) {
 	u.weight += weigh(d.Content)
 	u.objects = append(u.objects, render.Object{
 		Unstructured: object, Unit: u.path, Origin: origin, ContentDigest: render.Digest(object),
+		Variables: render.HasVariables(d.Content),
 	})
 }
 
