@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -38,7 +39,9 @@ type client struct {
 	core     coreclient.CoreV1Interface
 	leases   coordinationclient.CoordinationV1Interface
 	metadata metadata.Interface
-	dynamic  dynamic.Interface
+	// older knows what the hub's definitions lack.
+	older   *older
+	dynamic dynamic.Interface
 }
 
 func newClient(cfg *rest.Config) (*client, error) {
@@ -59,7 +62,7 @@ func newClient(cfg *rest.Config) (*client, error) {
 	gv := v1alpha1.GroupVersion()
 	ours.GroupVersion, ours.APIPath = &gv, "/apis"
 	ours.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
-	c := &client{}
+	c := &client{older: newOlder()}
 	if c.ours, err = rest.RESTClientForConfigAndClient(ours, h); err != nil {
 		return nil, fmt.Errorf("connect to the hub: %w", err)
 	}
@@ -105,6 +108,20 @@ func (c *client) apply(ctx context.Context, ref reference, subresource, field st
 	if err != nil {
 		return 0, err
 	}
+	for range maxMissing {
+		known, err := c.older.known(ref.resource, body)
+		if err != nil {
+			return 0, err
+		}
+		generation, err = c.send(ctx, ref, subresource, known)
+		if err == nil || !c.older.learn(ref.resource, err) {
+			return generation, err
+		}
+	}
+	return 0, fmt.Errorf("the hub's definition of %s.%s lacks more than %d fields: %s", ref.resource, v1alpha1.Group, maxMissing, c.older.says())
+}
+
+func (c *client) send(ctx context.Context, ref reference, subresource string, body []byte) (generation int64, err error) {
 	r := c.ours.Patch(types.ApplyPatchType).Resource(ref.resource).NamespaceIfScoped(ref.Namespace, ref.Namespace != "").Name(ref.Name).
 		Param("fieldManager", fieldManager).Param("force", "true").Body(body).Timeout(writeTimeout)
 	if subresource != "" {
@@ -127,6 +144,10 @@ func (c *client) patch(ctx context.Context, ref reference, body map[string]any) 
 // generationOf reads it from what was answered.
 func generationOf(data []byte, err error) (int64, error) {
 	if err != nil {
+		var status metav1.Status
+		if json.Unmarshal(data, &status) == nil && status.Message != "" {
+			err = &apierrors.StatusError{ErrStatus: status}
+		}
 		return 0, err
 	}
 	var answer metav1.PartialObjectMetadata

@@ -163,7 +163,7 @@ func (r *reporter) report(ctx context.Context) error {
 	if err := r.reportPlacements(cycle, changed); err != nil {
 		return err
 	}
-	return r.events(ctx, append(r.markedProblems(), cycle.Problems...))
+	return r.events(ctx, slices.Concat(r.markedProblems(), r.olderDefinitions(), cycle.Problems))
 }
 
 func configRef(name string) reference {
@@ -217,6 +217,9 @@ func (r *reporter) reportSources(cycle *engine.Cycle, changed drifted, refused m
 		v := sourceVerdict(s, seen, blockers[id])
 		if why := refused[ref]; why != "" {
 			v = invalid(why)
+		}
+		if why := r.client.older.says(); why != "" && v.ready == metav1.ConditionTrue {
+			v.message += "; " + why
 		}
 		status := v1alpha1.GitSourceStatus{
 			ObservedGeneration: s.Generation, Conditions: r.next(ref, v, s.Generation),
