@@ -46,11 +46,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{dir: t.TempDir()}
-	w.binary = filepath.Join(w.dir, "armada-sync")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", w.binary, "../../cmd/armada-sync").CombinedOutput(); err != nil {
-		t.Fatalf("build the command: %v\n%s", err, out)
-	}
+	w := &world{dir: t.TempDir(), binary: fleet.CommandT(t, "../..", "./cmd/armada-sync")}
 	w.fleet = fleet.StartT(t, fleet.Options{
 		Names: []string{"eu-1", "us-1"}, Hub: "hub",
 		Users: []fleet.User{{Name: user, Groups: []string{"system:masters"}}}, Progress: t.Output(),

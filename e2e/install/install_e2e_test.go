@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -77,17 +76,7 @@ func TestInstall(t *testing.T) {
 func newInstallation(t *testing.T) *installation {
 	t.Helper()
 	s := &installation{bin: t.TempDir(), dir: t.TempDir()}
-	for _, b := range [][]string{
-		{"armada-sync", "../..", "./cmd/armada-sync"},
-		{"kubectl", "../../tools/clients", "./kubectl"},
-		{"helm", "../../tools/clients", "helm.sh/helm/v4/cmd/helm"},
-	} {
-		cmd := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(s.bin, b[0]), b[2])
-		cmd.Dir = b[1]
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("build %s: %v\n%s", b[0], err, out)
-		}
-	}
+	s.commands(t, true)
 	f := fleet.StartT(t, fleet.Options{
 		Names: []string{"hub", "eu-1", "us-1"}, WithControllers: true, WithNodes: 2, Progress: t.Output(),
 	})
@@ -95,6 +84,23 @@ func newInstallation(t *testing.T) *installation {
 	s.kubeconfig = filepath.Join(s.dir, "kubeconfig")
 	s.writeKubeconfig(t)
 	return s
+}
+
+// commands puts the programs that people type into the PATH of what is run.
+func (s *installation) commands(t *testing.T, helm bool) {
+	t.Helper()
+	for _, b := range [][]string{
+		{"../..", "./cmd/armada-sync"},
+		{"../../tools/clients", "./kubectl"},
+		{"../../tools/clients", "helm.sh/helm/v4/cmd/helm"},
+	} {
+		if filepath.Base(b[1]) == "helm" && !helm {
+			continue
+		}
+		if err := os.Symlink(fleet.CommandT(t, b[0], b[1]), filepath.Join(s.bin, filepath.Base(b[1]))); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // writeKubeconfig merges the files of all clusters, the hub current.
@@ -391,23 +397,7 @@ func awaitThat(t *testing.T, what string, done func() bool) {
 
 // controllerRights runs the controller outside the hub with a token of the account that the Deployment has.
 func (s *installation) controllerRights(t *testing.T) {
-	seconds := int64(3600)
-	token, err := client(t, s.hub.RESTConfig()).CoreV1().ServiceAccounts(register.Namespace).CreateToken(t.Context(), "armada-sync-controller",
-		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds}}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg, err := clientcmd.LoadFromFile(s.hub.Kubeconfig)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, user := range cfg.AuthInfos {
-		user.Token = token.Status.Token
-	}
-	file := filepath.Join(s.dir, "controller.kubeconfig")
-	if err := clientcmd.WriteToFile(*cfg, file); err != nil {
-		t.Fatal(err)
-	}
+	file := s.accountKubeconfig(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "armada-sync"), "run", "--kubeconfig", file, "--metrics-address", "127.0.0.1:0")
