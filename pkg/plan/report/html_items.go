@@ -36,6 +36,7 @@ func (p *htmlPage) findings(findings []v1alpha1.Finding) []htmlFinding {
 type htmlTable struct {
 	Set                             string
 	Rank                            int
+	Open                            bool
 	Kind, Name, About, Along, Error string
 	Rows                            []htmlRow
 }
@@ -80,9 +81,12 @@ func (p *htmlPage) table(t *table) htmlTable {
 		})
 		names = append(names, r.Clusters...)
 	}
-	h.Set = p.set(names)
+	h.Set, h.Open = p.set(names), len(p.scene.tables) <= openTables || h.Rank > v1alpha1.SeverityInfo.Rank()
 	return h
 }
+
+// openTables is how many placements are shown unfolded.
+const openTables = 12
 
 func (p *htmlPage) row(r row) htmlRow {
 	h := htmlRow{

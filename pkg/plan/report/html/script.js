@@ -58,6 +58,22 @@
     return false;
   };
 
+  // The filter stands in the address, so that it can be shared and survives a reload.
+  const fields = { q: search, cluster, region, severity };
+  const remember = () => {
+    const state = new URLSearchParams();
+    for (const [key, field] of Object.entries(fields)) if (field.value && field.value !== '0') state.set(key, field.value);
+    const hash = state.toString();
+    if (hash !== location.hash.slice(1)) {
+      try { history.replaceState(null, '', hash ? `#${hash}` : location.pathname + location.search); } catch { /* Not from a file. */ }
+    }
+  };
+  const recall = () => {
+    const state = new URLSearchParams(location.hash.slice(1));
+    for (const [key, field] of Object.entries(fields)) if (state.has(key)) field.value = state.get(key);
+    if (!severity.value) severity.value = '0';
+  };
+
   const apply = () => {
     const set = wanted();
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -84,6 +100,7 @@
     const filtered = set || words.length || least;
     byId('tally').textContent = filtered ? `${shown} of ${total} shown` : `${total} entries`;
     byId('clear').hidden = !filtered;
+    remember();
   };
 
   let pending = 0;
@@ -166,5 +183,10 @@
   });
 
   document.querySelectorAll('.needs-script').forEach((e) => { e.hidden = false; });
+  window.addEventListener('hashchange', () => {
+    recall();
+    apply();
+  });
+  recall();
   apply();
 })();
