@@ -1,19 +1,13 @@
 package apply
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"sync"
 
 	corev1 "k8s.io/api/core/v1"
-	quantity "k8s.io/apimachinery/pkg/api/resource"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 )
@@ -35,7 +29,7 @@ func (m *Member) Facts(context.Context) (v1alpha1.ClusterStatus, error) {
 	version := m.version
 	m.mu.Unlock()
 	status := v1alpha1.ClusterStatus{KubernetesVersion: version, APIEnablements: kinds}
-	status.NodeSummary, status.ResourceSummary = m.capacity.summary()
+	status.NodeSummary, status.ResourceSummary = m.capacity.told()
 	return status, nil
 }
 
@@ -55,182 +49,6 @@ func (m *Member) readVersion(ctx context.Context) error {
 	m.version = v.GitVersion
 	m.mu.Unlock()
 	return nil
-}
-
-// capacity sums up what the nodes of a cluster offer and what its pods request. Of each node and pod
-// only the numbers are kept.
-type capacity struct {
-	mu    sync.Mutex
-	nodes map[types.UID]nodeShare
-	pods  map[types.UID]podShare
-}
-
-type nodeShare struct {
-	allocatable corev1.ResourceList
-	ready       bool
-}
-
-type podShare struct {
-	requests  corev1.ResourceList
-	scheduled bool
-}
-
-// watchCapacity watches nodes and pods. Without the right to, there is no summary.
-func (m *Member) watchCapacity(ctx context.Context) {
-	for _, w := range []struct {
-		what  string
-		gvr   schema.GroupVersionResource
-		store *capacityStore
-	}{
-		{"watch nodes", nodeResource, &capacityStore{m: m, take: m.capacity.takeNode, drop: m.capacity.dropNode, reset: m.capacity.resetNodes}},
-		{"watch pods", podResource, &capacityStore{m: m, take: m.capacity.takePod, drop: m.capacity.dropPod, reset: m.capacity.resetPods}},
-	} {
-		m.running.Go(func() {
-			m.keep(ctx, w.what, func(ctx context.Context) error {
-				return m.follow(ctx, source{lister: m.objects(w.gvr), store: w.store})
-			})
-		})
-	}
-}
-
-// capacityStore feeds a capacity from a watch.
-type capacityStore struct {
-	m     *Member
-	take  func(*unstructured.Unstructured) (relevant bool, err error)
-	drop  func(types.UID) (relevant bool)
-	reset func()
-}
-
-// Add takes in a node or pod. Plans are asked for again only when nodes changed: capacity never moves
-// what runs.
-func (s *capacityStore) Add(obj any) error {
-	u, ok := obj.(*unstructured.Unstructured)
-	if !ok {
-		return fmt.Errorf("watch capacity: unexpected %T", obj)
-	}
-	relevant, err := s.take(u)
-	if relevant {
-		s.m.changed()
-	}
-	return err
-}
-
-// Update takes in a node or pod.
-func (s *capacityStore) Update(obj any) error { return s.Add(obj) }
-
-// Delete drops a node or pod.
-func (s *capacityStore) Delete(obj any) error {
-	if u, ok := obj.(*unstructured.Unstructured); ok && s.drop(u.GetUID()) {
-		s.m.changed()
-	}
-	return nil
-}
-
-// Replace takes in all nodes or pods.
-func (s *capacityStore) Replace(items []any, _ string) error {
-	s.reset()
-	for _, item := range items {
-		if err := s.Add(item); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Resync does nothing.
-func (s *capacityStore) Resync() error { return nil }
-
-func (c *capacity) resetNodes() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.nodes = map[types.UID]nodeShare{}
-}
-
-func (c *capacity) resetPods() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.pods = map[types.UID]podShare{}
-}
-
-func (c *capacity) dropNode(uid types.UID) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_, had := c.nodes[uid]
-	delete(c.nodes, uid)
-	return had
-}
-
-func (c *capacity) dropPod(uid types.UID) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.pods, uid)
-	return false
-}
-
-func (c *capacity) takeNode(u *unstructured.Unstructured) (bool, error) {
-	var node corev1.Node
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &node); err != nil {
-		return false, fmt.Errorf("read node %q: %w", u.GetName(), err)
-	}
-	share := nodeShare{}
-	for _, condition := range node.Status.Conditions {
-		if condition.Type == corev1.NodeReady {
-			share.ready = condition.Status == corev1.ConditionTrue
-		}
-	}
-	if share.ready && !node.Spec.Unschedulable {
-		share.allocatable = node.Status.Allocatable
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	old, had := c.nodes[node.UID]
-	c.nodes[node.UID] = share
-	return !had || old.ready != share.ready || !sameResources(old.allocatable, share.allocatable), nil
-}
-
-func (c *capacity) takePod(u *unstructured.Unstructured) (bool, error) {
-	var pod corev1.Pod
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &pod); err != nil {
-		return false, fmt.Errorf("read pod %q: %w", u.GetName(), err)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
-		delete(c.pods, pod.UID)
-		return false, nil
-	}
-	c.pods[pod.UID] = podShare{requests: podRequests(&pod.Spec), scheduled: pod.Spec.NodeName != ""}
-	return false, nil
-}
-
-// summary adds everything up; nil while there is nothing to add.
-func (c *capacity) summary() (*v1alpha1.NodeSummary, *v1alpha1.ResourceSummary) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.nodes == nil || c.pods == nil {
-		return nil, nil
-	}
-	nodes := &v1alpha1.NodeSummary{}
-	sum := &v1alpha1.ResourceSummary{
-		Allocatable: corev1.ResourceList{}, Allocated: corev1.ResourceList{}, Allocating: corev1.ResourceList{},
-	}
-	for _, n := range c.nodes {
-		nodes.TotalNum++
-		if n.ready {
-			nodes.ReadyNum++
-		}
-		addResources(sum.Allocatable, n.allocatable)
-	}
-	one := corev1.ResourceList{corev1.ResourcePods: *quantity.NewQuantity(1, quantity.DecimalSI)}
-	for _, p := range c.pods {
-		into := sum.Allocating
-		if p.scheduled {
-			into = sum.Allocated
-		}
-		addResources(into, p.requests)
-		addResources(into, one)
-	}
-	return nodes, sum
 }
 
 // podRequests is what a pod takes of a node: the greater of its containers with its sidecars and of any
@@ -276,6 +94,19 @@ func addResources(into, more corev1.ResourceList) {
 	}
 }
 
+// subResources takes away what was added before; what is left of nothing is dropped.
+func subResources(from, less corev1.ResourceList) {
+	for name, q := range less {
+		rest := from[name].DeepCopy()
+		rest.Sub(q)
+		if rest.IsZero() {
+			delete(from, name)
+			continue
+		}
+		from[name] = rest
+	}
+}
+
 func maxResources(into, other corev1.ResourceList) {
 	for name, q := range other {
 		if have, ok := into[name]; !ok || have.Cmp(q) < 0 {
@@ -290,7 +121,7 @@ func sameResources(a, b corev1.ResourceList) bool {
 	}
 	for name, q := range a {
 		other, ok := b[name]
-		if !ok || cmp.Compare(q.Cmp(other), 0) != 0 {
+		if !ok || q.Cmp(other) != 0 {
 			return false
 		}
 	}

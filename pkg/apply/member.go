@@ -54,6 +54,8 @@ type Member struct {
 	// wake ends pauses between attempts to reach the cluster, relist has everything listed anew,
 	// served fires when the cluster serves other kinds, wanted when there are more to watch.
 	wake, relist, served, wanted signal
+	// capacityMoved fires when nodes or pods changed.
+	capacityMoved signal
 	// notifications and discoveries hold at most one request each.
 	notifications, discoveries chan struct{}
 	running                    sync.WaitGroup
@@ -73,10 +75,11 @@ func New(opts Options) (*Member, error) {
 		return nil, fmt.Errorf("cluster %q: %w", opts.Name, err)
 	}
 	m := &Member{
-		opts: opts, parents: newParents(), checks: newChecks(), capacity: &capacity{}, classes: &classes{},
+		opts: opts, parents: newParents(), checks: newChecks(), classes: &classes{},
 		executing: make(chan struct{}, 1), notifications: make(chan struct{}, 1), discoveries: make(chan struct{}, 1),
 		watching: map[schema.GroupKind]bool{}, problems: map[string]string{},
 	}
+	m.capacity = newCapacity(m.heldUID, m.known)
 	m.state = newState(func(gk schema.GroupKind) bool { return m.ruleOf(gk) != nil }, m.changed)
 	m.breaker = newBreaker(opts.MaxBackoff, m.reachabilityChanged)
 	if err := m.connect(); err != nil {

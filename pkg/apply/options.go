@@ -45,6 +45,10 @@ type Options struct {
 	// Capacity watches nodes, pods and the names of classes, so that Facts and Classes can tell what the
 	// cluster can hold and what objects may refer to.
 	Capacity bool
+	// CapacityInterval is the least time between two accounts of what others use, where that differs by a
+	// hundredth of what can be allocated; smaller changes wait ten times as long, changes of nodes do
+	// not. Default 30s.
+	CapacityInterval time.Duration
 	// Health judges objects by kind; kinds without a rule are watched by metadata alone and are healthy
 	// as long as they exist. Nil: the rules that come with the program.
 	Health *health.Rules
@@ -74,6 +78,7 @@ const (
 	defaultStopGrace      = 10 * time.Second
 	defaultFullCompare    = 24 * time.Hour
 	defaultMaxBackoff     = 30 * time.Second
+	defaultCapacity       = 30 * time.Second
 )
 
 // withDefaults checks the options and returns them with the defaults filled in.
@@ -97,6 +102,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.StopGrace, defaultStopGrace)
 	setDefault(&o.FullCompareInterval, defaultFullCompare)
 	setDefault(&o.MaxBackoff, defaultMaxBackoff)
+	setDefault(&o.CapacityInterval, defaultCapacity)
 	if o.OnChange == nil {
 		o.OnChange = func(string) {}
 	}

@@ -372,7 +372,7 @@ func TestFacts(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(fleet.Close)
-		s := newStage(t, fleet.Cluster("east").RESTConfig(), "sim", time.Minute, func(o *apply.Options) { o.Capacity = true })
+		s := newStage(t, fleet.Cluster("east").RESTConfig(), "sim", time.Minute, func(o *apply.Options) { o.Capacity, o.CapacityInterval = true, time.Second })
 		// Simulated Deployments have no pods, so the pods come one by one.
 		for i := range 3 {
 			pod := s.manifest("{apiVersion: v1, kind: Pod, metadata: {namespace: default}, spec: {nodeName: node-1, containers: [{name: c, image: i, resources: {limits: {cpu: '1'}}}]}}")

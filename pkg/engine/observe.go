@@ -62,8 +62,7 @@ func (e *Engine) snapshot(ctx context.Context, now time.Time) plan.Snapshot {
 		}
 		if st.member != nil {
 			member = st.member.Inventory()
-			if facts, err := st.member.Facts(ctx); err == nil {
-				// An error means that the cluster has not told yet, which counts as not known.
+			if facts, told := s.facts(ctx, st, cluster.Spec.ResourceModels); told {
 				cluster.Status = facts
 				known := st.member.Classes()
 				known.Version = facts.KubernetesVersion
