@@ -486,13 +486,13 @@ func (s *installation) rotate(t *testing.T) {
 	}
 	hub := client(t, s.hub.RESTConfig())
 	now := time.Now()
-	token, err := register.Renew(t.Context(), hub, s.secretOf(t, "us-1"), now)
+	token, err := register.Renew(t.Context(), hub.CoreV1(), s.secretOf(t, "us-1"), now)
 	if err != nil || !token.Issued.Equal(now) || token.Expires.Before(now.Add(50*time.Minute)) {
 		t.Errorf("renewal as the controller does it: %+v, %v", token, err)
 	}
 	stale := s.secretOf(t, "us-1")
 	stale.ResourceVersion = "1"
-	if _, err := register.Renew(t.Context(), hub, stale, now); !apierrors.IsConflict(err) {
+	if _, err := register.Renew(t.Context(), hub.CoreV1(), stale, now); !apierrors.IsConflict(err) {
 		t.Errorf("renewal of a Secret that has changed: %v", err)
 	}
 	s.mustFail(t, "armada-sync rotate us-1 --revoke", 1, "administrator")
