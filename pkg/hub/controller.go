@@ -238,7 +238,11 @@ func (c *Controller) reach(ctx context.Context, cluster v1alpha1.Cluster) (*rest
 	if err != nil {
 		return nil, err
 	}
-	return c.options.Connect(cluster, data)
+	cfg, err := c.options.Connect(cluster, data)
+	if err != nil {
+		return nil, fmt.Errorf("the kubeconfig in the Secret of cluster %q: %w; write another there, or join it again with: armada-sync join %s", cluster.Name, err, cluster.Name)
+	}
+	return cfg, nil
 }
 
 // settleDelay lets changes that come together be taken up together.

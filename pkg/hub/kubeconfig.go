@@ -25,11 +25,11 @@ func (w *watcher) kubeconfig(ctx context.Context, c v1alpha1.Cluster) ([]byte, e
 	namespace := w.namespaceOf(r)
 	data, err := w.secret(ctx, namespace, r.Name)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; write the cluster's kubeconfig there, or join it again with: armada-sync join %s", err, c.Name)
 	}
 	content, err := kubeconfig.FromSecret(data, r.Key)
 	if err != nil {
-		return nil, fmt.Errorf("the Secret %q: %w", namespace+"/"+r.Name, err)
+		return nil, fmt.Errorf("the Secret %q: %w; write the cluster's kubeconfig there, or join it again with: armada-sync join %s", namespace+"/"+r.Name, err, c.Name)
 	}
 	return content, nil
 }
