@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/engine"
 	"github.com/armada-sync/armada-sync/pkg/plan"
 	"github.com/armada-sync/armada-sync/pkg/render/build"
 	"github.com/armada-sync/armada-sync/pkg/source"
@@ -136,7 +137,8 @@ func soleSource(snap plan.Snapshot) string {
 	return unnamedSource
 }
 
-// sourcesOf are the ids of the sources that a snapshot speaks of, sorted.
+// sourcesOf are the ids of the sources that a snapshot speaks of, sorted. One of the default namespace may
+// be mentioned with and without it, and counts once.
 func sourcesOf(snap plan.Snapshot) []string {
 	names := map[string]bool{}
 	for name := range snap.AppliedRevisions {
@@ -152,6 +154,7 @@ func sourcesOf(snap plan.Snapshot) []string {
 			}
 		}
 	}
+	maps.DeleteFunc(names, func(id string, _ bool) bool { return names[engine.DefaultNamespace+"/"+id] })
 	return slices.Sorted(maps.Keys(names))
 }
 
