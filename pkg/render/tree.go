@@ -27,3 +27,15 @@ type Tree struct {
 
 // Complete tells that every unit loaded, so that an object that is not in the tree is gone from Git.
 func (t Tree) Complete() bool { return len(t.FailedUnits) == 0 }
+
+// CRDs are the CustomResourceDefinitions among the objects, in their order: of plain files, kustomizations
+// and the crds/ folders of charts alike. They say what scope their kinds have, and by which keys lists merge.
+func (t Tree) CRDs() []Object {
+	var list []Object
+	for _, o := range t.Objects {
+		if r := o.Reference(); r.Kind == "CustomResourceDefinition" && r.Group() == "apiextensions.k8s.io" {
+			list = append(list, o)
+		}
+	}
+	return list
+}

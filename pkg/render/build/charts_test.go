@@ -50,6 +50,9 @@ func TestChartsEqualHelmTemplate(t *testing.T) {
 			for _, p := range built.Problems {
 				t.Errorf("problem: %s %s", p.Source, p.Message)
 			}
+			if crds := built.CRDs(); name == "shop" && (len(crds) != 1 || crds[0].GetName() != "baskets.shop.example.com") {
+				t.Errorf("the definitions are %v", crds)
+			}
 			got := map[string]map[string]any{}
 			for _, o := range built.Objects {
 				got[describeObject(o.Object)] = o.Object
