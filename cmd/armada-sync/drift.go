@@ -59,7 +59,7 @@ API server's record, since when, and what is done about it:
   ignored   a rule under ignoreDrift of its GitSource leaves the fields to others
 
 --ignore-rules prints, for what is not ignored yet, the rules that would leave it to others, to be put into the
-GitSource. It never shows values. A hub names the worst ten objects of each workload; a controller on its own
+GitSource. It never shows values. A hub names the worst five copies of each workload; a controller on its own
 names all.`,
 		Example: `  armada-sync drift
   armada-sync drift --cluster eu-1 -n shop -o json

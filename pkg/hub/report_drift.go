@@ -10,10 +10,13 @@ import (
 
 const (
 	// maxDrift is how many objects a status names, maxDriftFields how many fields of each, and
-	// maxDriftPath how long a path may be, in bytes: a path that is cut short leads nowhere.
-	maxDrift       = 10
-	maxDriftFields = 5
-	maxDriftPath   = 256
+	// maxDriftPath and maxDriftManager how long a path and a name may be, in bytes: a longer path is left
+	// out, since one that is cut short leads nowhere.
+	maxDrift       = 5
+	maxDriftFields = 3
+	maxDriftPath   = 128
+
+	maxDriftManager = 63
 )
 
 // drifted is what someone else changed, by the workload whose Placement tells it, and by source where no
@@ -58,7 +61,7 @@ func summary(all []v1alpha1.ObjectDrift, before *v1alpha1.DriftSummary) *v1alpha
 				o.More++
 				continue
 			}
-			f.Manager = shortened(f.Manager, maxDriftPath)
+			f.Manager = shortened(f.Manager, maxDriftManager)
 			o.Fields = append(o.Fields, said(before, o, f))
 		}
 		s.Objects = append(s.Objects, o)

@@ -54,7 +54,7 @@ func longDrift(n int) []v1alpha1.ObjectDrift {
 	var all []v1alpha1.ObjectDrift
 	for i := range n {
 		d := v1alpha1.ObjectDrift{
-			Cluster: fmt.Sprintf("production-eu-west-1-%04d", i), Source: strings.Repeat("s", 253) + "/" + strings.Repeat("s", 253),
+			Cluster: fmt.Sprintf("production-eu-west-1-%04d", i), Source: strings.Repeat("s", 63) + "/" + strings.Repeat("s", 253),
 			ObjectReference: v1alpha1.ObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "shop", Name: "web"},
 			Handling:        []v1alpha1.DriftHandling{v1alpha1.DriftIgnored, v1alpha1.DriftFought}[i%2],
 		}
