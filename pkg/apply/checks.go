@@ -165,7 +165,7 @@ func (m *Member) look(ctx context.Context, k check) error {
 	if err := utiljson.Unmarshal(ans.body, &u.Object); err != nil {
 		return err
 	}
-	o := fromObject(kind, u, m.opts.Health.For(k.kind, r.hasStatus))
+	o := m.keepState(fromObject(kind, u, m.opts.Health.For(k.kind, r.hasStatus)))
 	if m.state.see(o) != lookGone {
 		m.compare(o)
 	}

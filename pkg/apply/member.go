@@ -47,6 +47,8 @@ type Member struct {
 	capacity *capacity
 	classes  *classes
 	desired  atomic.Pointer[Desired]
+	// preserved are the values of statuses that are kept.
+	preserved preserved
 
 	// executing has room for one Execute.
 	executing chan struct{}

@@ -40,10 +40,10 @@ type observed struct {
 	// judged tells that health was judged; metadata alone does not say.
 	judged  bool
 	verdict health.Verdict
-	// state are values of the status that are to be kept, by label.
-	state map[string]string
 	// object is the whole object where the look had it. It is not kept.
 	object *unstructured.Unstructured
+	// state are values of the status that are to be kept, by label.
+	state map[string]string
 }
 
 // name is the object's key within its kind.

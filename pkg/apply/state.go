@@ -256,6 +256,9 @@ func (s *state) fill(k *kindState, e *entry, o *observed) {
 	h.Prune = o.annotations[v1alpha1.AnnotationPrune]
 	h.PausedUntil = o.pausedUntil()
 	h.Terminating = o.terminating
+	if o.object != nil {
+		h.State = o.state
+	}
 	e.generation = o.generation
 	if o.judged {
 		k.judgeBy(e, o)
@@ -505,7 +508,7 @@ func (s *state) takeWrite(k *kindState, name types.NamespacedName, result wrote)
 		}
 		e := s.entryOf(k, o)
 		if old != nil && old.held.UID == string(o.uid) {
-			e.held.Health, e.held.HealthMessage = old.held.Health, old.held.HealthMessage
+			e.held.Health, e.held.HealthMessage, e.held.State = old.held.Health, old.held.HealthMessage, old.held.State
 		}
 		if k.judged && (old == nil || old.generation != o.generation || o.generation == 0 && old.held.ResourceVersion != o.resourceVersion) {
 			// Nobody has looked at the new state; it is not healthy until someone has.

@@ -268,7 +268,7 @@ func (s *kindStore) observe(obj any) (*observed, error) {
 	case *metav1.PartialObjectMetadata:
 		return fromMetadata(s.kind, o), nil
 	case *unstructured.Unstructured:
-		return fromObject(s.kind, o, s.rule), nil
+		return s.m.keepState(fromObject(s.kind, o, s.rule)), nil
 	}
 	return nil, fmt.Errorf("watch %s: unexpected %T", s.kind.String(), obj)
 }

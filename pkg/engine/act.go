@@ -99,6 +99,7 @@ func (e *Engine) dispatch(ctx context.Context, p *plan.Plan, snap plan.Snapshot)
 			continue
 		}
 		st.member.SetDesired(p.Desired(s.name), p.GroupKinds(s.name))
+		st.member.SetPreserved(p.Preserved(s.name))
 		member := snap.Members[s.name]
 		if st.busy {
 			idle = false

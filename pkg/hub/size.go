@@ -47,7 +47,7 @@ func fitted(p v1alpha1.Placement) (v1alpha1.Placement, string) {
 		spec.Inputs = ""
 	}
 	room += timersRoom
-	timers := v1alpha1.PlacementStatus{FailbackSince: p.Status.FailbackSince, ImbalanceSince: p.Status.ImbalanceSince}
+	timers := v1alpha1.PlacementStatus{FailbackSince: p.Status.FailbackSince, ImbalanceSince: p.Status.ImbalanceSince, RebalancedAt: p.Status.RebalancedAt}
 	room -= size(timers)
 	timers.Preserved, room = fitting(p.Status.Preserved, room)
 	timers.Debts, room = fitting(p.Status.Debts, room)

@@ -142,7 +142,7 @@ func (s *store) Load(ctx context.Context) (engine.State, error) {
 func timersOf(s v1alpha1.PlacementStatus) v1alpha1.PlacementStatus {
 	return v1alpha1.PlacementStatus{
 		Moves: s.Moves, UnhealthySince: s.UnhealthySince, Debts: s.Debts, FailbackSince: s.FailbackSince,
-		ImbalanceSince: s.ImbalanceSince, Evictions: s.Evictions, Preserved: s.Preserved,
+		ImbalanceSince: s.ImbalanceSince, RebalancedAt: s.RebalancedAt, Evictions: s.Evictions, Preserved: s.Preserved,
 		Earlier: s.Earlier, Preserve: s.Preserve,
 	}
 }

@@ -151,6 +151,7 @@ func samePrevious(a, b *Previous) bool {
 	sameTime := func(x, y *time.Time) bool { return x == y || x != nil && y != nil && x.Equal(*y) }
 	return a.AffinityGroup == b.AffinityGroup && a.Inputs == b.Inputs && slices.Equal(a.Evicting, b.Evicting) &&
 		sameTime(a.RebalanceAt, b.RebalanceAt) && sameTime(a.FailbackSince, b.FailbackSince) && sameTime(a.ImbalanceSince, b.ImbalanceSince) &&
+		sameTime(a.RebalancedAt, b.RebalancedAt) &&
 		slices.EqualFunc(a.Clusters, b.Clusters, func(x, y v1alpha1.TargetCluster) bool { return x.Name == y.Name && sameNumber(x.Replicas, y.Replicas) })
 }
 

@@ -28,13 +28,24 @@ func (f *Fleet) dueRebalance(s *v1alpha1.PlacementStrategy, since *time.Time) bo
 	return s.Rebalance != nil && since != nil && !f.now.Before(since.Add(rebalanceAfter(s.Rebalance)))
 }
 
+// rebalancePause is how often the time that a workload must be out of balance has to pass between two
+// rebalances that nobody asked for.
+const rebalancePause = 6
+
 // lookAround finds out how many replicas a fresh decision would put elsewhere, for policies that ask for
-// a rebalance. What a fresh decision gives is in balance, so that the one does not follow another: the
-// capacity of clusters has to change first, by the whole threshold and for the whole time.
+// a rebalance. What a fresh decision gives is in balance, so that one does not follow another: the
+// capacity of clusters has to change first, by the whole threshold and for the whole time. What changes
+// back because of the rebalance itself, such as pods that found no node and are gone, makes it wait longer.
 func (s *scheduler) lookAround(q *query, d *Decision) {
 	r := q.Strategy.Rebalance
 	if r == nil || !q.division.byCapacity() || !d.Standing || d.Error != "" || *q.Replicas == 0 {
 		return
+	}
+	if last := q.Previous.RebalancedAt; last != nil {
+		if again := last.Add(rebalancePause * rebalanceAfter(r)); s.fleet.now.Before(again) {
+			d.RecheckAt = earlier(d.RecheckAt, again)
+			return
+		}
 	}
 	moved, ok := s.outOfBalance(q, d.AffinityGroup)
 	if percent := mulAmounts(moved, 100) / *q.Replicas; ok && percent >= int64(r.ThresholdPercent) {

@@ -68,6 +68,8 @@ type Previous struct {
 	// ImbalanceSince is since when a fresh decision would put more replicas elsewhere than the policy
 	// lets be, as Decision.Imbalance told; nil: not known to.
 	ImbalanceSince *time.Time
+	// RebalancedAt is when it was last divided anew; nil: it was not.
+	RebalancedAt *time.Time
 	// Inputs is the digest that the decision was made from; equal to the request's: it stands.
 	Inputs string
 }

@@ -152,6 +152,9 @@ func (c *computation) previous(it *item) *placement.Previous {
 		if r.Status.ImbalanceSince != nil {
 			p.ImbalanceSince = &r.Status.ImbalanceSince.Time
 		}
+		if r.Status.RebalancedAt != nil {
+			p.RebalancedAt = &r.Status.RebalancedAt.Time
+		}
 		return p
 	}
 	p := &placement.Previous{}

@@ -205,7 +205,11 @@ func (c *computation) incompleteSource(repository string) *Source {
 // render renders an object for one of its clusters. It may be called from several goroutines once the
 // plan is there.
 func (c *computation) render(it *item, t *target) (render.Rendered, error) {
-	return c.overrides.bySource[it.source].For(it.Object, c.clusters[t.cluster], c.division(it, t))
+	r, err := c.overrides.bySource[it.source].For(it.Object, c.clusters[t.cluster], c.division(it, t))
+	if err != nil || len(it.preserved) == 0 {
+		return r, err
+	}
+	return c.withState(it, t, r), nil
 }
 
 // division returns the share to write into a divided workload, nil for what goes whole.

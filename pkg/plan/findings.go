@@ -38,6 +38,7 @@ const (
 	ScaleToZero          = "scale-to-zero"
 	SpreadSearchBounded  = "spread-search-bounded"
 	StaleSnapshot        = "stale-snapshot"
+	StateNotPreserved    = "state-not-preserved"
 	TenantNotAllowed     = "tenant-not-allowed"
 	ThinSpread           = "thin-spread"
 	UnassignedReplicas   = "unassigned-replicas"
@@ -96,6 +97,7 @@ func FindingKinds() []FindingKind {
 		{v1alpha1.FindingSecretNotEncrypted, v1alpha1.SeverityBlocker, "A Secret stands in clear text where its source demands encryption; what it held before stays."},
 		{SpreadSearchBounded, v1alpha1.SeverityInfo, "Many spread constraints at once are searched only so far."},
 		{StaleSnapshot, v1alpha1.SeverityCaution, "The fleet snapshot does not hold what the base revision says."},
+		{StateNotPreserved, v1alpha1.SeverityCaution, "A value of the status of an old copy is not handed on to the new one."},
 		{TenantNotAllowed, v1alpha1.SeverityBlocker, "The source of a tenant declares, overrides or names what its GitSource does not allow."},
 		{ThinSpread, v1alpha1.SeverityCaution, "A spread holds with nothing to spare, or a chosen group got no replicas."},
 		{UnassignedReplicas, v1alpha1.SeverityCaution, "Some replicas found no place."},

@@ -157,6 +157,7 @@ func heldObjects(objects []v1alpha1.InventoryObject) map[v1alpha1.ObjectKey]Held
 		h := Held{
 			ObjectReference: o.ObjectReference, Source: o.Source, Digest: o.Digest, Health: o.Health,
 			Replicas: o.Replicas, Prune: o.Prune, Drift: o.Drift, Terminating: o.Terminating,
+			Unschedulable: o.Unschedulable, State: o.State,
 		}
 		if o.PausedUntil != nil {
 			h.PausedUntil = o.PausedUntil.UTC()
@@ -344,6 +345,7 @@ func inventoryObjects(objects map[v1alpha1.ObjectKey]Held) []v1alpha1.InventoryO
 		o := v1alpha1.InventoryObject{
 			ObjectReference: h.ObjectReference, Digest: h.Digest, Source: h.Source, Health: h.Health,
 			Replicas: h.Replicas, Prune: h.Prune, Drift: h.Drift, Terminating: h.Terminating,
+			Unschedulable: h.Unschedulable, State: h.State,
 		}
 		if key.Group == "" && key.Kind == "Secret" {
 			o.Digest = ""
@@ -431,7 +433,7 @@ func (s Snapshot) Digest() string {
 	}
 	for _, p := range slices.SortedFunc(slices.Values(s.Placements), comparePlacements) {
 		p.ObjectMeta = metav1.ObjectMeta{}
-		p.Status.Conditions, p.Status.Worst, p.Status.ObservedGeneration = nil, nil, 0
+		p.Status.Conditions, p.Status.Worst, p.Status.Waiting, p.Status.ObservedGeneration = nil, nil, nil, 0
 		content(v1alpha1.KindPlacement, p)
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Rollouts)) {

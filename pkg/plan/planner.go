@@ -56,7 +56,8 @@ func (c *computation) run() *Plan {
 	// 7. What follows: dependencies, then namespaces.
 	c.followDependencies()
 	c.followNamespaces()
-	// 8. What each object looks like on each of its clusters.
+	// 8. What each object looks like on each of its clusters, and what new copies take over from old ones.
+	c.preserveStates()
 	c.renderTargets()
 	// 9. Desired against held: create, configure, unchanged, skip.
 	c.compareTargets()

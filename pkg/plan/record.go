@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/placement"
 )
 
 // NextPlacements returns the decisions to record with a plan, by workload: the decisions themselves
@@ -89,6 +90,11 @@ func (c *computation) record(entry *PlacementEntry, now time.Time) (v1alpha1.Pla
 	next.Status.UnhealthySince = c.recordUnhealthy(it, now)
 	next.Status.Preserve = it.owner.preserves()
 	next.Status.Evictions = c.recordEvictions(it, next.Spec.Clusters, now)
+	next.Status.Preserved = it.preserved
+	if entry.Moved == placement.MovedByRebalance {
+		at := metav1.NewTime(now)
+		next.Status.RebalancedAt = &at
+	}
 	next.Status.FailbackSince = since(entry.Failback != "", next.Status.FailbackSince, now)
 	next.Status.ImbalanceSince = since(entry.Imbalance > 0, next.Status.ImbalanceSince, now)
 	return next, true
@@ -264,7 +270,7 @@ func (p *Plan) carryOut(ch *ObjectChange, objects map[v1alpha1.ObjectKey]Held, n
 		held := objects[key]
 		held.ObjectReference, held.Source = ch.ObjectReference, ch.Source
 		held.Replicas, held.Health, held.HealthMessage = ch.Replicas, v1alpha1.HealthHealthy, ""
-		held.OwnedFields, held.Drift = nil, nil
+		held.OwnedFields, held.Drift, held.Unschedulable = nil, nil, 0
 		if ch.pair != nil && ch.pair.target != nil {
 			held.content = ch.pair.target.rendered.digest
 			held.Digest = cmp.Or(ch.pair.target.rendered.secretDigest, ch.Digest)

@@ -115,6 +115,8 @@ type item struct {
 	// with this plan by an eviction.
 	stay    string
 	evicted []string
+	// preserved are values of old copies that copies of it carry.
+	preserved []v1alpha1.PreservedState
 	// scaler is the autoscaler that owns its replicas, nil without one.
 	scaler *item
 	facts  placement.Extracted

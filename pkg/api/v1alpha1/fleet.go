@@ -82,6 +82,8 @@ type PlacementStatus struct {
 	// ImbalanceSince is since when a fresh decision would put more replicas elsewhere than the policy's
 	// rebalance lets be.
 	ImbalanceSince *metav1.Time `json:"imbalanceSince,omitempty"`
+	// RebalancedAt is when the workload was last divided anew.
+	RebalancedAt *metav1.Time `json:"rebalancedAt,omitempty"`
 	// Evictions are when the workload was last moved away from a cluster: by a taint, by its own health,
 	// a failback or a rebalance, or, for a removal after any other decision, when its old copy went.
 	// +listType=atomic

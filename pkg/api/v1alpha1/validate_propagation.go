@@ -91,7 +91,6 @@ func (t *typing) statePreservation(path string, s *StatePreservation) {
 	if s == nil {
 		return
 	}
-	t.withoutEffect(path, true, "a copy that is made elsewhere gets no labels from the status of the old one")
 	if len(s.Rules) == 0 {
 		t.problem(path+".rules", "the field is required")
 	}

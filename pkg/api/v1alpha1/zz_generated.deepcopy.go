@@ -2082,6 +2082,10 @@ func (in *PlacementStatus) DeepCopyInto(out *PlacementStatus) {
 		in, out := &in.ImbalanceSince, &out.ImbalanceSince
 		*out = (*in).DeepCopy()
 	}
+	if in.RebalancedAt != nil {
+		in, out := &in.RebalancedAt, &out.RebalancedAt
+		*out = (*in).DeepCopy()
+	}
 	if in.Evictions != nil {
 		in, out := &in.Evictions, &out.Evictions
 		*out = make([]ClusterTime, len(*in))
