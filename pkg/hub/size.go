@@ -47,7 +47,9 @@ func fitted(p v1alpha1.Placement) (v1alpha1.Placement, string) {
 		spec.Inputs = ""
 	}
 	room += timersRoom
-	timers := v1alpha1.PlacementStatus{FailbackSince: p.Status.FailbackSince, ImbalanceSince: p.Status.ImbalanceSince, RebalancedAt: p.Status.RebalancedAt}
+	// What the status holds beside these lists is small.
+	timers := timersOf(p.Status)
+	timers.Preserved, timers.Debts, timers.Moves, timers.UnhealthySince, timers.Evictions = nil, nil, nil, nil, nil
 	room -= size(timers)
 	timers.Preserved, room = fitting(p.Status.Preserved, room)
 	timers.Debts, room = fitting(p.Status.Debts, room)
