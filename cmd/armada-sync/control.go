@@ -55,7 +55,6 @@ type controlFlags struct {
 func (f *controlFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.state, "state", "", "state folder of a controller on its own (default: that of --config)")
 	cmd.Flags().StringVar(&f.config, "config", "", "configuration file of a controller on its own, to find its state folder")
-	cmd.MarkFlagsMutuallyExclusive("state", "config")
 	must(cmd.MarkFlagDirname("state"))
 	must(cmd.MarkFlagFilename("config", "yaml", "yml"))
 }

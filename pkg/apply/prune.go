@@ -37,6 +37,10 @@ func (r *run) prune(j job) {
 		r.finish(j, OutcomePruned, ClassNone, "")
 		return
 	}
+	if j.Release {
+		r.release(j)
+		return
+	}
 	if why := r.inUse(j); why != "" {
 		r.finish(j, OutcomeSkipped, ClassWait, why)
 		return

@@ -214,6 +214,7 @@ func (e *Engine) turn(ctx context.Context) time.Time {
 		return now.Add(storeInterval)
 	}
 	e.retain(p)
+	e.spread(&snap)
 	// 4. Execute, each cluster for itself.
 	idle := e.dispatch(ctx, p, snap)
 	// 5. Report what is new and what is solved.

@@ -80,7 +80,7 @@ func (e *Engine) configureSources(next Configuration) {
 	}
 	for _, id := range slices.Sorted(maps.Keys(old)) {
 		p := old[id]
-		if !p.leaving && p.spec.Spec.DeletionPolicy == v1alpha1.DeletionPrune && !slices.Contains(next.Unusable, id) {
+		if !p.leaving && !slices.Contains(next.Unusable, id) {
 			leaving := e.newPoller(p.spec, p.credentials)
 			leaving.leaving = true
 			leaving.follow(p)
@@ -99,7 +99,7 @@ func (e *Engine) configureSources(next Configuration) {
 func (e *Engine) newPoller(spec v1alpha1.GitSource, credentials string) *poller {
 	p := &poller{
 		lifecycle: newLifecycle(), id: SourceID(spec), spec: spec, credentials: credentials,
-		leaving: spec.DeletionTimestamp != nil && spec.Spec.DeletionPolicy == v1alpha1.DeletionPrune,
+		leaving: spec.DeletionTimestamp != nil,
 		open:    e.options.Open, builder: e.options.Builder,
 		metrics: e.metrics, changed: e.nudge, given: spec.Spec,
 	}

@@ -75,14 +75,13 @@ func (e *Engine) rememberSources(p *plan.Plan, now time.Time) []v1alpha1.GitSour
 	return all
 }
 
-// leftBehind returns the sources that the last run knew, that are not configured any more, and that take their
-// objects along.
+// leftBehind returns the sources that the last run knew and that are not configured any more.
 func (e *Engine) leftBehind() []v1alpha1.GitSource {
 	var all []v1alpha1.GitSource
 	for _, s := range e.state.Sources {
 		id := SourceID(s)
 		configured := slices.ContainsFunc(e.current.Sources, func(c v1alpha1.GitSource) bool { return SourceID(c) == id })
-		if !configured && !slices.Contains(e.current.Unusable, id) && s.Spec.DeletionPolicy == v1alpha1.DeletionPrune {
+		if !configured && !slices.Contains(e.current.Unusable, id) {
 			all = append(all, s)
 		}
 	}

@@ -11,7 +11,10 @@ import (
 	"testing/fstest"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/engine"
@@ -36,6 +39,8 @@ func (a at) Resolve(context.Context) (source.Revision, error) {
 	if a.pinned != "" {
 		return source.ParseRevision(a.pinned)
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	files := fstest.MapFS{}
 	entries, err := os.ReadDir(a.dir)
 	if err != nil {
@@ -52,8 +57,6 @@ func (a at) Resolve(context.Context) (source.Revision, error) {
 	if err != nil {
 		return source.Revision{}, err
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.trees[tree.Revision().Hash] = tree
 	return tree.Revision(), nil
 }
@@ -86,6 +89,7 @@ func (a at) MergeBase(context.Context, string, string) (source.Revision, error) 
 // then the rest.
 func (w *world) rollsOut() *history {
 	h := &history{trees: map[string]*source.Tree{}}
+	w.guard = &h.mu
 	w.open = func(s v1alpha1.GitSource) (source.Source, error) {
 		return at{history: h, dir: s.Spec.URL, pinned: s.Spec.PinnedRevision}, nil
 	}
@@ -283,6 +287,26 @@ func TestARollbackGoesEverywhereAtOnceAndStaysUntilItIsResumed(t *testing.T) {
 		w.push(colored("green"))
 		w.eventually(10*time.Minute, w.hasColors("green green green"))
 		w.pass(10 * time.Second)
+		w.push(colored("black"))
+		w.eventually(time.Minute, w.hasColors("black green green"))
+		w.resetTrace()
+		if done, err := w.controller.engine.Rollback(w.t.Context(), "repo", ""); err != nil || done.Before == done.After {
+			t.Fatalf("Rollback of a commit that has not arrived = %+v, %v", done, err)
+		}
+		w.eventually(10*time.Second, w.hasColors("green green green"))
+		for _, cluster := range []string{"b", "c"} {
+			for _, r := range w.fleet.Cluster(cluster).Requests() {
+				if r.Write() {
+					t.Errorf("the commit went on to %s when it was rolled back: %s %s", cluster, r.Verb, r.Path)
+				}
+			}
+		}
+		if _, err := w.controller.engine.Resume(w.t.Context(), "repo"); err != nil {
+			t.Fatal(err)
+		}
+		w.push(colored("green"))
+		w.eventually(time.Minute, w.hasColors("green green green"))
+		w.pass(10 * time.Second)
 		done, err := w.controller.engine.Rollback(w.t.Context(), "repo", "")
 		if err != nil || !done.Changed || done.Before == done.After {
 			t.Fatalf("Rollback = %+v, %v", done, err)
@@ -314,4 +338,57 @@ func TestARollbackGoesEverywhereAtOnceAndStaysUntilItIsResumed(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What a source leaves behind is like any other object: neither kubectl nor another tool finds anything of ours.
+func TestAnOrphanHasNothingOfOursLeft(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.everywhere()
+		w.pass(5 * time.Second)
+		w.fleet.Cluster("c").Partition()
+		w.pass(15 * time.Second)
+		w.reconfigured(func(cfg *engine.Configuration) { cfg.Sources = nil })
+		w.eventually(time.Minute, w.released("a"))
+		w.eventually(time.Minute, w.released("b"))
+		// A cluster that is away owes it until it is back, whatever becomes of the controller.
+		w.halt()
+		w.adjust = func(cfg *engine.Configuration) { cfg.Sources = nil }
+		w.start()
+		w.pass(5 * time.Second)
+		w.fleet.Cluster("c").Heal()
+		w.eventually(time.Minute, w.released("c"))
+		if got := w.shares("web"); got["a"] != 3 || got["b"] != 3 || got["c"] == 0 {
+			t.Errorf("the shares changed to %v", got)
+		}
+		w.resetTrace()
+		w.pass(time.Minute)
+		if n := w.writes(); n != 0 {
+			t.Errorf("%d requests wrote something after everything was let go of", n)
+		}
+	})
+}
+
+// released says what of ours is left on a cluster.
+func (w *world) released(cluster string) func() string {
+	return func() string {
+		for _, o := range []metav1.Object{get[*appsv1.Deployment](w, cluster, deploymentKind, "web"), get[*corev1.ConfigMap](w, cluster, configMapKind, "settings")} {
+			if o.GetLabels()[v1alpha1.LabelPartOf] != "" {
+				return fmt.Sprintf("%s on %s has our label", o.GetName(), cluster)
+			}
+			for key := range o.GetAnnotations() {
+				if strings.HasPrefix(key, v1alpha1.Group) {
+					return fmt.Sprintf("%s on %s has our annotation %s", o.GetName(), cluster, key)
+				}
+			}
+			for _, m := range o.GetManagedFields() {
+				if strings.HasPrefix(m.Manager, "armada-sync") {
+					return fmt.Sprintf("%s on %s has fields of %s", o.GetName(), cluster, m.Manager)
+				}
+			}
+		}
+		if sets := w.fleet.Cluster(cluster).List(schema.GroupVersionKind{Version: "v1", Kind: "Secret"}, "armada-system"); len(sets) > 0 {
+			return fmt.Sprintf("%d ApplySets are left on %s", len(sets), cluster)
+		}
+		return ""
+	}
 }

@@ -38,6 +38,8 @@ type world struct {
 	dir   string
 	state string
 	log   *lockedBuffer
+	// guard is held while files are pushed; nil: whoever reads may see half of them.
+	guard sync.Locker
 	// open is how sources are opened, adjust changes the configuration; nil: as they are.
 	open   engine.Opener
 	adjust func(*engine.Configuration)
@@ -164,6 +166,10 @@ func (b builder) Build(ctx context.Context, s v1alpha1.GitSource, content *sourc
 // push replaces the repository's files.
 func (w *world) push(files map[string]string) {
 	w.t.Helper()
+	if w.guard != nil {
+		w.guard.Lock()
+		defer w.guard.Unlock()
+	}
 	entries, err := os.ReadDir(w.dir)
 	if err != nil {
 		w.t.Fatal(err)

@@ -110,6 +110,7 @@ func (p *Plan) operation(ch *ObjectChange) (Operation, error) {
 	op := Operation{
 		ObjectReference: ch.ObjectReference, Action: ch.Action, Gate: ch.Gate, Source: ch.Source, Digest: ch.Digest,
 		Replicas: ch.Replicas, ExpectedUID: ch.pair.uid, ExpectedDigest: ch.pair.digest, Reason: ch.Reason,
+		Release: ch.release,
 	}
 	if s := p.at.byName[ch.Source]; s != nil && s.Spec.Tenant != nil {
 		op.Identity, op.Bounded = s.Spec.Tenant.ServiceAccount, true
@@ -148,18 +149,19 @@ func (c *computation) dependencies(it *item, cluster int) []v1alpha1.ObjectRefer
 	return refs
 }
 
-// sets lists by source what the cluster holds when all is done: whatever is not pruned now.
+// sets lists by source what the cluster holds when all is done: whatever is not pruned now. A source of which
+// everything goes has an empty set.
 func (p *Plan) sets(cluster string) []ApplySet {
 	kinds, namespaces := map[string]map[string]bool{}, map[string]map[string]bool{}
 	for _, ch := range p.Changes(cluster) {
-		if ch.Action == v1alpha1.ActionPrune && ch.Gate == "" {
-			continue
-		}
 		if ch.Action == v1alpha1.ActionSkip && ch.pair.uid == "" && ch.pair.digest == "" {
 			continue
 		}
 		if kinds[ch.Source] == nil {
 			kinds[ch.Source], namespaces[ch.Source] = map[string]bool{}, map[string]bool{}
+		}
+		if ch.Action == v1alpha1.ActionPrune && ch.Gate == "" {
+			continue
 		}
 		kinds[ch.Source][ch.GroupKind()] = true
 		if ch.Namespace != "" {

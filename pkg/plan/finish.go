@@ -186,7 +186,7 @@ func (c *computation) reportMissingReferences() {
 func (c *computation) reportDataPrunes(cluster int) {
 	for _, ch := range c.changes[cluster] {
 		gk := groupKind{ch.Group(), ch.Kind}
-		if ch.Action != v1alpha1.ActionPrune || !dataKinds[gk] && gk != (groupKind{"apps", "StatefulSet"}) {
+		if ch.Action != v1alpha1.ActionPrune || ch.release || !dataKinds[gk] && gk != (groupKind{"apps", "StatefulSet"}) {
 			continue
 		}
 		ref := ch.ObjectReference

@@ -54,7 +54,11 @@ func (c *computation) remove(cluster int, it *item, held Held) ObjectChange {
 	if it != nil {
 		ch.pair.cause = causeMoved
 	}
-	gate, reason := c.keep(cluster, it, held, source)
+	var gate v1alpha1.Gate
+	var reason string
+	if ch.release = source != nil && source.orphans(); !ch.release {
+		gate, reason = c.keep(cluster, it, held, source)
+	}
 	if gate == "" && !c.reachable(cluster) {
 		gate, reason = v1alpha1.GateMove.Of(moveUnreachable), "the cluster cannot be reached; it goes when it can"
 	}
@@ -66,11 +70,16 @@ func (c *computation) remove(cluster int, it *item, held Held) ObjectChange {
 		return ch
 	}
 	ch.Reason = "gone from Git"
-	if it != nil {
+	if ch.release {
+		ch.Reason = "its source is deleted and leaves it behind (deletionPolicy: Orphan); what is ours on it goes"
+	} else if it != nil {
 		ch.Reason = "its decision names other clusters"
 	}
 	return ch
 }
+
+// orphans tells that a source is deleted and leaves its objects behind.
+func (s *Source) orphans() bool { return s.Leaving && s.Spec.DeletionPolicy == v1alpha1.DeletionOrphan }
 
 // reachable tells whether writes can reach a cluster. One of which nothing is known can be.
 func (c *computation) reachable(cluster int) bool {
@@ -283,7 +292,7 @@ func (c *computation) guardLastObjects() {
 }
 
 func goesFromGit(ch *ObjectChange) bool {
-	return ch.Action == v1alpha1.ActionPrune && ch.pair.cause == causeGone
+	return !ch.release && ch.Action == v1alpha1.ActionPrune && ch.pair.cause == causeGone
 }
 
 // pruneAllowed tells whether somebody lifted the limits for exactly this revision, written in full
@@ -344,7 +353,7 @@ func (c *computation) guardNamespaces() {
 			}
 		}
 		for j := range c.changes[i] {
-			if ch := &c.changes[i][j]; ch.Action == v1alpha1.ActionPrune && isNamespace(ch.ObjectReference) && inUse[ch.Name] {
+			if ch := &c.changes[i][j]; ch.Action == v1alpha1.ActionPrune && !ch.release && isNamespace(ch.ObjectReference) && inUse[ch.Name] {
 				ch.hold(heldInUse, "something of ours is still in it")
 			}
 		}

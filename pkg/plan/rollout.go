@@ -132,7 +132,7 @@ func (r *rollout) advance(before *v1alpha1.RolloutStatus, applied string) {
 		r.finish()
 		return
 	case r.suspended:
-		r.say(v1alpha1.RolloutPaused, "the source is suspended at "+r.stepName())
+		r.say(v1alpha1.RolloutPaused, "the source is suspended or pinned at "+r.stepName())
 		return
 	}
 	for r.takeStep() {

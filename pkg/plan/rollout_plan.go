@@ -56,9 +56,11 @@ func (p *Planner) rollouts(newest *Plan, trees Trees, snap Snapshot) []*rollout 
 		if s.Spec.Rollout == nil || s.Leaving {
 			continue
 		}
+		pinned := s.Spec.PinnedRevision != ""
 		r := &rollout{
-			source: s.Source, revision: s.Revision, spec: *s.Spec.Rollout, suspended: s.Spec.Suspend,
-			everywhere: s.Spec.PinnedRevision != "", clusters: newest.at.clusters, now: snap.Now, state: statesOf(newest, s.Source),
+			// Until the commit is read that the source is pinned to, what is there goes no further.
+			source: s.Source, revision: s.Revision, spec: *s.Spec.Rollout, suspended: s.Spec.Suspend || pinned,
+			everywhere: pinned && commitID(s.Spec.PinnedRevision) == commitID(s.Revision), clusters: newest.at.clusters, now: snap.Now, state: statesOf(newest, s.Source),
 		}
 		var before *v1alpha1.RolloutStatus
 		if recorded, known := snap.Rollouts[s.Source]; known {
@@ -361,3 +363,6 @@ func appliedNext(p *Plan, snap Snapshot) map[string]string {
 	}
 	return applied
 }
+
+// commitID is the id in a revision, which may be written without anything in front of it.
+func commitID(revision string) string { return revision[strings.LastIndexAny(revision, ":@")+1:] }

@@ -21,7 +21,8 @@ type Source struct {
 	Stale bool
 	// Earlier are the trees of revisions that a rollout has not taken from every cluster yet.
 	Earlier []render.Tree
-	// Leaving tells that the GitSource is deleted and takes its objects along: its empty tree is meant.
+	// Leaving tells that the GitSource is deleted: its empty tree is meant. Its objects go along, or with the
+	// deletionPolicy Orphan are let go of.
 	Leaving bool
 }
 
@@ -187,6 +188,8 @@ type ObjectChange struct {
 
 	// pair is what the executor needs; nil in a plan that was read back.
 	pair *pair
+	// release tells of a prune that the object stays and only what is ours on it goes.
+	release bool
 	// of is the computation that it comes from, nil: the plan's own.
 	of *computation
 }
@@ -223,6 +226,8 @@ type Operation struct {
 	HandOver []string `json:"handOver,omitempty"`
 	// OnCreateOnly are JSON pointers of fields that are sent with a create alone.
 	OnCreateOnly []string `json:"onCreateOnly,omitempty"`
+	// Release lets go of an object instead of removing it: what is ours on it is taken off (a prune alone).
+	Release bool `json:"release,omitempty"`
 	// Adopt takes over an existing object that is not ours (conflictResolution: Overwrite).
 	Adopt bool `json:"adopt,omitempty"`
 	// Expected is what the plan saw of the object; another digest there makes the plan stale.
