@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,6 +64,12 @@ func TestDocumentedCommandsExist(t *testing.T) {
 			if err != nil || !cmd.HasParent() {
 				t.Errorf("%s: there is no command %q", path, words[0])
 				continue
+			}
+			for _, w := range words[1:] {
+				// A command of a command, as in fleet snapshot.
+				if i := slices.IndexFunc(cmd.Commands(), func(c *cobra.Command) bool { return c.Name() == w }); i >= 0 {
+					cmd = cmd.Commands()[i]
+				}
 			}
 			seen++
 			for _, w := range words {
