@@ -51,10 +51,12 @@ func mustBuild(t testing.TB, b *build.Builder, files fs.FS, o build.Options) ren
 // TestKustomizationsEqualKustomizeBuild builds kustomizations with kustomize itself, from the disk, and
 // compares.
 func TestKustomizationsEqualKustomizeBuild(t *testing.T) {
-	folders := []string{"testdata/boutique/overlays/eu"}
+	folders := []string{"testdata/boutique/overlays/eu", "testdata/features/overlay"}
 	if shared, err := filepath.Abs("../../../../shared/data/online-boutique"); err == nil {
 		if _, err := os.Stat(shared); err == nil {
 			folders = append(folders, filepath.Join(shared, "kubernetes-manifests"), filepath.Join(shared, "kustomize"))
+			podinfo := filepath.Join(filepath.Dir(shared), "podinfo")
+			folders = append(folders, filepath.Join(podinfo, "kustomize"), filepath.Join(podinfo, "deploy/overlays/dev"), filepath.Join(podinfo, "deploy/overlays/production"))
 		}
 	}
 	for _, folder := range folders {
