@@ -24,6 +24,8 @@ type capacity struct {
 	mu    sync.Mutex
 	nodes map[types.UID]nodeShare
 	pods  map[types.UID]podShare
+	// unplaced are the pods that find no node.
+	unplaced map[types.UID]bool
 	// nodesListed and podsListed tell that the sums are complete.
 	nodesListed, podsListed bool
 	// allocated and allocating are the sums of scheduled pods and of the others.
@@ -56,6 +58,8 @@ type podShare struct {
 	owner    owner
 	node     string
 	requests corev1.ResourceList
+	// unplaced is since when it finds no node; zero: it has one, or is looked after.
+	unplaced time.Time
 }
 
 // owner is what a pod belongs to: the controller that made it, or the pod itself; and what that belongs to
@@ -76,7 +80,7 @@ type use struct {
 
 func newCapacity(held func(v1alpha1.ObjectKey) (string, bool), complete func() bool) *capacity {
 	return &capacity{
-		held: held, complete: complete, nodes: map[types.UID]nodeShare{}, pods: map[types.UID]podShare{},
+		held: held, complete: complete, nodes: map[types.UID]nodeShare{}, pods: map[types.UID]podShare{}, unplaced: map[types.UID]bool{},
 		allocated: corev1.ResourceList{}, allocating: corev1.ResourceList{}, byOwner: map[owner]*use{}, byNode: map[string]*use{},
 	}
 }
@@ -95,6 +99,9 @@ func (c *capacity) addPod(uid types.UID, p podShare) {
 		p.requests = u.each
 	}
 	c.pods[uid] = p
+	if p.node == "" && !p.unplaced.IsZero() {
+		c.unplaced[uid] = true
+	}
 	if p.node == "" {
 		addResources(c.allocating, p.requests)
 		return
@@ -109,6 +116,7 @@ func (c *capacity) dropPod(uid types.UID) {
 		return
 	}
 	delete(c.pods, uid)
+	delete(c.unplaced, uid)
 	dropUse(c.byOwner, p.owner, p.requests)
 	if p.node == "" {
 		subResources(c.allocating, p.requests)

@@ -300,7 +300,7 @@ func readPod(u *unstructured.Unstructured) (podShare, bool, error) {
 	}
 	requests := podRequests(&pod.Spec)
 	addResources(requests, onePod())
-	return podShare{owner: ownerOf(pod.Namespace, pod.Name, pod.UID, controller, pod.Labels), node: pod.Spec.NodeName, requests: requests}, true, nil
+	return podShare{owner: ownerOf(pod.Namespace, pod.Name, pod.UID, controller, pod.Labels), node: pod.Spec.NodeName, requests: requests, unplaced: unplacedSince(&pod)}, true, nil
 }
 
 func (c *capacity) takePod(u *unstructured.Unstructured) error {
@@ -337,6 +337,7 @@ func (c *capacity) replacePods(all []*unstructured.Unstructured) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.unplaced = next.unplaced
 	c.pods, c.byOwner, c.byNode, c.allocated, c.allocating = next.pods, next.byOwner, next.byNode, next.allocated, next.allocating
 	c.podsListed = true
 	return nil

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -149,4 +150,34 @@ func (e *Engine) ConfiguredTaints(cluster string) []corev1.Taint {
 		}
 	}
 	return nil
+}
+
+// unschedulableAfter is for how long a pod must have found no node to count as missing capacity.
+const unschedulableAfter = 5 * time.Minute
+
+// withUnschedulable returns what a member holds with how many pods of each workload have long found no node.
+func withUnschedulable(m plan.Member, counts map[v1alpha1.ObjectKey]int64) plan.Member {
+	if len(counts) == 0 {
+		return m
+	}
+	m.Objects = maps.Clone(m.Objects)
+	for key, n := range counts {
+		if held, ok := m.Objects[key]; ok {
+			held.Unschedulable = n
+			m.Objects[key] = held
+		}
+	}
+	return m
+}
+
+// nextUnschedulable returns when the next pod that finds no node counts; zero: none waits for that.
+func (s *site) nextUnschedulable(now time.Time) time.Time {
+	member := s.state.get().member
+	if member == nil {
+		return time.Time{}
+	}
+	if _, since := member.Unschedulable(now.Add(-unschedulableAfter)); !since.IsZero() {
+		return since.Add(unschedulableAfter)
+	}
+	return time.Time{}
 }

@@ -61,7 +61,8 @@ func (e *Engine) snapshot(ctx context.Context, now time.Time) plan.Snapshot {
 			cluster.Status = *st.facts
 		}
 		if st.member != nil {
-			member = st.member.Inventory()
+			counts, _ := st.member.Unschedulable(now.Add(-unschedulableAfter))
+			member = withUnschedulable(st.member.Inventory(), counts)
 			if facts, told := s.facts(ctx, st, cluster.Spec.ResourceModels); told {
 				cluster.Status = facts
 				known := st.member.Classes()

@@ -32,6 +32,7 @@ func (e *Engine) nextTimer(p *plan.Plan, snap plan.Snapshot) time.Time {
 	}
 	for _, s := range e.sites {
 		t.at(nextAttempt(s.state.get().failures, snap.Now))
+		t.at(s.nextUnschedulable(snap.Now))
 	}
 	return t.next
 }
