@@ -158,14 +158,15 @@ func writeParts(file string, parts [][]byte) error {
 	}
 	for n := max(len(parts)+1, 2); ; n++ {
 		stale := partName(file, n)
-		old, err := os.ReadFile(stale)
-		if err != nil || !report.HasMarker(old) {
-			return nil
+		// What cannot be read is no part of ours, and stays.
+		if old, err := os.ReadFile(stale); err != nil || !report.HasMarker(old) {
+			break
 		}
 		if err := os.Remove(stale); err != nil {
 			return fmt.Errorf("remove a part of an earlier report: %w", err)
 		}
 	}
+	return nil
 }
 
 func partName(file string, n int) string {

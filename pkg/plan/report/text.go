@@ -308,7 +308,7 @@ var namedItem = regexp.MustCompile(`\[name=([^\]"]*)\]`)
 // shortPath writes containers[api] for containers[name=api].
 func shortPath(path string) string { return page.Scrub(namedItem.ReplaceAllString(path, "[$1]")) }
 
-// namespaceOf lists what is said of a field on one line, where it has no more than one.
+// onlyLine returns the line of a value that has one.
 func onlyLine(lines []string) (string, bool) {
 	if len(lines) != 1 {
 		return "", false
