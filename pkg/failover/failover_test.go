@@ -70,8 +70,8 @@ func TestObserve(t *testing.T) {
 			metav1.ConditionTrue, 80},
 		"suspended laptop": {"two failures an hour apart are not an hour of failure",
 			join(every(0, 10, failover.Ready), every(20, 20, failover.Unreachable), every(3620, 3620, failover.Unreachable)), metav1.ConditionTrue, 0},
-		"clock goes back": {"a streak never spans a jump",
-			join(every(1000, 1010, failover.Ready), every(1020, 1020, failover.Unreachable), every(0, 20, failover.Unreachable)), metav1.ConditionTrue, 1000},
+		"clock goes back": {"a streak never spans a jump, and twenty seconds of readiness stay twenty seconds",
+			join(every(1000, 1010, failover.Ready), every(1020, 1020, failover.Unreachable), every(0, 20, failover.Unreachable)), metav1.ConditionTrue, -20},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -200,4 +200,37 @@ func TestNoVerdictWithoutAStreak(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A clock that is set back must not make clusters that were well for an hour look like newcomers: then a
+// fault of our own network would no longer be taken for one.
+func TestAClockThatIsSetBackKeepsWhatWasSeen(t *testing.T) {
+	const back = 90
+	rule := failover.VetoRule{Window: 10 * time.Minute, ReadyFor: 5 * time.Minute, History: time.Hour, Percent: 50, MinClusters: 2}
+	var sites []failover.Site
+	for _, name := range []string{"a", "b", "c"} {
+		probes := every(0, 600, failover.Ready)
+		probes = append(probes, every(610-back, 620-back, failover.Ready)...)
+		probes = append(probes, every(630-back, 700-back, failover.Unreachable)...)
+		sites = append(sites, failover.Site{Name: name, Region: name, Health: observe(probes...)})
+	}
+	for _, s := range sites {
+		if s.Health.Status != metav1.ConditionUnknown {
+			t.Fatalf("%s is %q, want Unknown", s.Name, s.Health.Status)
+		}
+		if s.Health.Since.After(at(700 - back)) {
+			t.Errorf("%s failed at %s, which has not come yet", s.Name, s.Health.Since)
+		}
+	}
+	if failover.Veto(sites, rule, at(700-back)) == "" {
+		t.Error("no veto though three clusters that were well for ten minutes were lost together")
+	}
+}
+
+func TestARecordFromTheFutureCounts(t *testing.T) {
+	h := failover.Restore(metav1.Condition{Status: metav1.ConditionUnknown, LastTransitionTime: metav1.NewTime(at(500))}, at(400), nil)
+	h = h.Observe(failover.Observation{Time: at(100), Answer: failover.Unreachable}, thresholds)
+	if !h.Since.Equal(at(100)) || !h.FailedSince.Equal(at(0)) {
+		t.Errorf("since %s, failed since %s, want %s and %s", h.Since, h.FailedSince, at(100), at(0))
+	}
 }

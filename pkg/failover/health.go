@@ -92,6 +92,7 @@ func Restore(c metav1.Condition, failedSince time.Time, history []Transition) Cl
 // the first answer at once: there is nothing on it that a hasty verdict could hurt.
 func (h ClusterHealth) Observe(o Observation, t Thresholds) ClusterHealth {
 	gap := t.MaxGap > 0 && !h.last.IsZero() && (o.Time.Sub(h.last) > t.MaxGap || o.Time.Before(h.last))
+	h = h.until(o.Time)
 	h.last = o.Time
 	if (o.Answer == Ready) != (h.streak == Ready) || h.streak == "" || gap {
 		h.streakFrom = o.Time
@@ -120,6 +121,30 @@ func (h ClusterHealth) Observe(o Observation, t Thresholds) ClusterHealth {
 			return h.turn(s, o)
 		}
 		h.Message = o.Message
+	}
+	return h
+}
+
+// until returns the health as seen by a clock that tells now. After a clock was set back everything that
+// was seen moves back with it, so that how long a cluster was well still counts; what lies ahead of now
+// would have lasted a negative time.
+func (h ClusterHealth) until(now time.Time) ClusterHealth {
+	latest := h.last
+	if latest.IsZero() {
+		latest = h.Since
+	}
+	back := now.Sub(latest)
+	if latest.IsZero() || back >= 0 {
+		return h
+	}
+	for _, t := range []*time.Time{&h.Since, &h.FailedSince, &h.streakFrom, &h.answerFrom, &h.last} {
+		if !t.IsZero() {
+			*t = t.Add(back)
+		}
+	}
+	h.Transitions = slices.Clone(h.Transitions)
+	for i := range h.Transitions {
+		h.Transitions[i].Time = h.Transitions[i].Time.Add(back)
 	}
 	return h
 }
