@@ -55,7 +55,7 @@ type plannerFunc func(plan.Trees, plan.Snapshot) *plan.Plan
 func (f plannerFunc) Compute(t plan.Trees, s plan.Snapshot) *plan.Plan { return f(t, s) }
 
 // planner is the production planner, with the fault in front of it or behind it.
-func (f planted) planner(*world) engine.Planner {
+func (f planted) planner() engine.Planner {
 	real := plan.NewPlanner(plan.Options{SecretDigest: apply.SecretDigester([]byte("a key that is only for tests....")[:32])})
 	if f == "" {
 		return real
@@ -70,6 +70,19 @@ func (f planted) planner(*world) engine.Planner {
 		p := real.Compute(trees, snap)
 		f.spoil(p)
 		return p
+	})
+}
+
+// remember keeps the last plans of a planner, to judge by them what is carried out.
+func (w *world) remember(p engine.Planner) engine.Planner {
+	const enough = 4
+	return plannerFunc(func(trees plan.Trees, snap plan.Snapshot) *plan.Plan {
+		next := p.Compute(trees, snap)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.plans = append(w.plans, next)
+		w.plans = w.plans[max(0, len(w.plans)-enough):]
+		return next
 	})
 }
 

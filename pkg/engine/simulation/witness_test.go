@@ -213,32 +213,33 @@ func (w *world) deleting(cluster, path string) {
 		return
 	}
 	w.mu.Lock()
-	cycle := w.latest
-	var seen *commit
-	if cycle != nil {
-		if found, ok := w.commits[cycle.Plan.Revisions[sourceID]]; ok {
-			seen = &found
-		}
-	}
+	plans := slices.Clone(w.plans)
 	w.mu.Unlock()
-	if seen == nil {
-		w.violate("%s was deleted on %s before any commit was read", name, cluster)
-		return
-	}
-	inGit := seen.app(name)
-	if inGit.gone && !seen.empty {
-		if seen.broken() {
-			w.violate("%s was deleted on %s though a file of the commit could not be read", name, cluster)
+	why := "no plan was made yet"
+	for _, p := range slices.Backward(plans) {
+		if why = w.mayDelete(*a, cluster, p); why == "" {
+			return
 		}
-		return
 	}
-	if seen.empty {
-		w.violate("%s was deleted on %s because of an empty commit", name, cluster)
-		return
+	w.violate("%s was deleted on %s: %s", name, cluster, why)
+}
+
+// mayDelete tells why a plan does not prove that an application may be deleted on a cluster; empty: it does.
+func (w *world) mayDelete(a app, cluster string, p *plan.Plan) string {
+	w.mu.Lock()
+	seen, known := w.commits[p.Revisions[sourceID]]
+	w.mu.Unlock()
+	switch {
+	case !known:
+		return "no commit was read"
+	case seen.empty:
+		return "because of an empty commit"
+	case !seen.app(a.name).gone:
+		return w.mayLeave(*seen.app(a.name), cluster, p)
+	case seen.broken():
+		return "though a file of the commit could not be read"
 	}
-	if why := w.mayLeave(*inGit, cluster, cycle.Plan); why != "" {
-		w.violate("%s was deleted on %s: %s", name, cluster, why)
-	}
+	return ""
 }
 
 // mayLeave tells why an application that is in Git must not be deleted on a cluster; empty: it may.

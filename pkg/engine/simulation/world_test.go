@@ -22,6 +22,7 @@ import (
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/engine"
+	"github.com/armada-sync/armada-sync/pkg/plan"
 	"github.com/armada-sync/armada-sync/pkg/render"
 	"github.com/armada-sync/armada-sync/pkg/render/build"
 	"github.com/armada-sync/armada-sync/pkg/simfleet"
@@ -54,7 +55,9 @@ type world struct {
 	labels map[string]string
 	cordon map[string]bool
 	latest *engine.Cycle
-	watch  *witness
+	// plans are the last ones that were computed, the newest last: what is carried out is one of them.
+	plans []*plan.Plan
+	watch *witness
 	// broken are the promises that were broken, in order.
 	broken []string
 }
@@ -178,7 +181,7 @@ func (w *world) start() {
 	p := &process{ended: make(chan error, 1)}
 	builder := build.New()
 	p.engine = engine.New(engine.Options{
-		Configuration: w.configuration(), Store: stateOf{w, p}, Now: w.time, Planner: w.faults.planner(w),
+		Configuration: w.configuration(), Store: stateOf{w, p}, Now: w.time, Planner: w.remember(w.faults.planner()),
 		Open: func(v1alpha1.GitSource) (source.Source, error) { return repository{w}, nil },
 		Builder: builderFunc(func(ctx context.Context, s v1alpha1.GitSource, content *source.Tree) (render.Tree, error) {
 			tree, err := builder.Build(ctx, content, build.Options{
