@@ -158,8 +158,7 @@ func writeParts(file string, parts [][]byte) error {
 	}
 	for n := max(len(parts)+1, 2); ; n++ {
 		stale := partName(file, n)
-		// What cannot be read is no part of ours, and stays.
-		if old, err := os.ReadFile(stale); err != nil || !report.HasMarker(old) {
+		if !isPart(stale) {
 			break
 		}
 		if err := os.Remove(stale); err != nil {
@@ -167,6 +166,12 @@ func writeParts(file string, parts [][]byte) error {
 		}
 	}
 	return nil
+}
+
+// isPart tells whether a file is a part of a report; what cannot be read is none of ours.
+func isPart(file string) bool {
+	text, err := os.ReadFile(file)
+	return err == nil && report.HasMarker(text)
 }
 
 func partName(file string, n int) string {
