@@ -104,22 +104,18 @@ func (m *measure) add(v reflect.Value, depth int) {
 		m.values = maxValues + 1
 		return
 	}
-	switch v.Kind() {
-	case reflect.Interface, reflect.Pointer:
-		if v.Kind() == reflect.Interface && !v.IsNil() {
-			m.add(v.Elem(), depth+1)
-		}
-	case reflect.String:
+	switch kind := v.Kind(); {
+	case kind == reflect.Interface && !v.IsNil():
+		m.add(v.Elem(), depth+1)
+	case kind == reflect.String:
 		m.text += v.Len()
-	case reflect.Slice, reflect.Array:
-		if v.Type().Elem().Kind() == reflect.Uint8 {
-			m.text += v.Len()
-			return
-		}
+	case (kind == reflect.Slice || kind == reflect.Array) && v.Type().Elem().Kind() == reflect.Uint8:
+		m.text += v.Len()
+	case kind == reflect.Slice || kind == reflect.Array:
 		for i := 0; i < v.Len() && !m.exceeded(); i++ {
 			m.add(v.Index(i), depth+1)
 		}
-	case reflect.Map:
+	case kind == reflect.Map:
 		for each := v.MapRange(); each.Next() && !m.exceeded(); {
 			m.add(each.Key(), depth+1)
 			m.add(each.Value(), depth+1)
