@@ -16,7 +16,7 @@ func Declared(recorded, configured []v1alpha1.GitSource) []v1alpha1.GitSource {
 	for _, s := range configured {
 		d := v1alpha1.GitSource{}
 		if i := slices.IndexFunc(recorded, func(r v1alpha1.GitSource) bool { return SourceID(r) == SourceID(s) }); i >= 0 {
-			d = *recorded[i].DeepCopy()
+			d.Status = *recorded[i].Status.DeepCopy()
 		}
 		d.Namespace, d.Name, d.Annotations = s.Namespace, s.Name, nil
 		if allowed, ok := s.Annotations[v1alpha1.AnnotationAllowPrune]; ok {
@@ -25,7 +25,7 @@ func Declared(recorded, configured []v1alpha1.GitSource) []v1alpha1.GitSource {
 		spec := s.Spec.DeepCopy()
 		d.Spec.URL, d.Spec.Path, d.Spec.TargetNamespace = address(spec.URL), spec.Path, spec.TargetNamespace
 		d.Spec.PoliciesFor, d.Spec.MaxPrunePercent = spec.PoliciesFor, spec.MaxPrunePercent
-		d.Spec.Tenant, d.Spec.IgnoreDrift = spec.Tenant, spec.IgnoreDrift
+		d.Spec.Tenant, d.Spec.IgnoreDrift, d.Spec.Rollout = spec.Tenant, spec.IgnoreDrift, spec.Rollout
 		declared = append(declared, d)
 	}
 	return declared

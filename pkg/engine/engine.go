@@ -154,7 +154,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	e.state = state
 	e.began = time.Now()
-	e.begin()
+	e.begin() //nolint:contextcheck // nothing is started before there is a crew, which has its context
 	e.restoreHealth()
 
 	e.crew = &crew{ctx: ctx}
@@ -196,7 +196,7 @@ func (e *Engine) loop(ctx context.Context) {
 func (e *Engine) turn(ctx context.Context) time.Time {
 	now := e.options.Now()
 	// 0. Take up what came in: another configuration, orders.
-	e.takeUp(ctx) //nolint:contextcheck // what the crew runs lives as long as Run, whichever turn starts it
+	e.takeUp(ctx)
 	if !e.observed(ctx) {
 		return now.Add(startInterval)
 	}

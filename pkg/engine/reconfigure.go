@@ -40,7 +40,7 @@ func (e *Engine) takeUp(ctx context.Context) {
 	var in inbox
 	e.inbox.update(func(box *inbox) bool { in, *box = *box, inbox{}; return true })
 	if in.configuration != nil {
-		e.configure(*in.configuration)
+		e.configure(*in.configuration) //nolint:contextcheck // what the crew runs lives as long as Run, whichever turn starts it
 	}
 	e.obey(ctx, in.changes)
 	e.takeRecords(in.records)

@@ -139,7 +139,7 @@ func (e *Engine) spread(snap *plan.Snapshot) {
 			snap.AppliedRevisions[id] = s.Status.History[0].Revision
 		}
 	}
-	snap.Sources = e.state.Sources
+	snap.Sources = Declared(e.state.Sources, e.current.Sources)
 }
 
 // retain tells the pollers which earlier trees are still needed.

@@ -16,7 +16,7 @@ func Survey(ctx context.Context, o Options, state State) plan.Snapshot {
 	o.Sources = nil
 	e := New(o) //nolint:contextcheck // New starts nothing
 	e.state = state
-	e.begin()
+	e.begin() //nolint:contextcheck // nothing is started before there is a crew, which has its context
 	e.restoreHealth()
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer func() {

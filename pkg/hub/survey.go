@@ -68,10 +68,10 @@ func Survey(ctx context.Context, o SurveyOptions) (Surveyed, error) {
 	if err != nil {
 		return Surveyed{}, err
 	}
-	state, err := newStore(c, newWriter(c, o.Log, 0), o.Log, o.Namespace, w.recordedClusters).Load(ctx)
+	state, err := surveyed(c, o, w, o.Namespace).Load(ctx)
 	if apierrors.IsForbidden(err) {
 		// Whoever may not read the journal, which is in Secrets, sees what Placements say already.
-		state, err = newStore(c, newWriter(c, o.Log, 0), o.Log, noJournal, w.recordedClusters).Load(ctx)
+		state, err = surveyed(c, o, w, noJournal).Load(ctx)
 	}
 	if err != nil {
 		return Surveyed{}, err
@@ -186,4 +186,11 @@ func words(problems map[reference]string) []string {
 	}
 	slices.Sort(lines)
 	return lines
+}
+
+// surveyed is a store that is only read.
+func surveyed(c *client, o SurveyOptions, w *watcher, namespace string) *store {
+	s := newStore(c, newWriter(c, o.Log, 0), o.Log, namespace, w.recordedClusters)
+	s.sources = w.recordedSources
+	return s
 }
