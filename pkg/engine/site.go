@@ -121,7 +121,7 @@ func (s *site) observe(ctx context.Context) {
 		before := st.health
 		st.health = before.Observe(o, s.thresholds())
 		news := !st.probed || before.Status != st.health.Status || before.Recovering() != st.health.Recovering() ||
-			before.Answering() != st.health.Answering()
+			before.Answering() != st.health.Answering() || before.Pending() != st.health.Pending()
 		st.probed = true
 		ready := 0.0
 		if st.health.Status == metav1.ConditionTrue {
