@@ -2,21 +2,32 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"io/fs"
 	"os/exec"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/yaml"
 
+	"github.com/armada-sync/armada-sync/deploy/crds"
 	"github.com/armada-sync/armada-sync/pkg/simfleet"
 )
 
 // fleetCommands are what scripts have beside testscript's own commands:
 //
 //	clusters NAME...              starts simulated clusters and writes NAME.kubeconfig of each
+//	hub FILE                      applies the definitions of our kinds, and the documents of a file, to the cluster hub
 //	eventually REGEXP CMD ARG...  runs a command until it succeeds and its stdout matches, for at most a minute
 func fleetCommands() map[string]func(*testscript.TestScript, bool, []string) {
-	return map[string]func(*testscript.TestScript, bool, []string){"clusters": startClusters, "eventually": eventually, "edit": editObject}
+	return map[string]func(*testscript.TestScript, bool, []string){"clusters": startClusters, "hub": makeHub, "eventually": eventually, "edit": editObject}
 }
 
 func startClusters(ts *testscript.TestScript, neg bool, args []string) {
@@ -32,6 +43,44 @@ func startClusters(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(fleet.Close)
 	for _, name := range args {
 		ts.Check(fleet.Cluster(name).WriteKubeconfig(ts.MkAbs(name + ".kubeconfig")))
+	}
+}
+
+func makeHub(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: hub FILE")
+	}
+	cfg, err := clientcmd.BuildConfigFromFlags("", ts.MkAbs("hub.kubeconfig"))
+	ts.Check(err)
+	client, err := dynamic.NewForConfig(cfg)
+	ts.Check(err)
+	names, err := fs.Glob(crds.Files, "*.yaml")
+	ts.Check(err)
+	for _, name := range names {
+		data, err := crds.Files.ReadFile(name)
+		ts.Check(err)
+		put(ts, client, string(data), "customresourcedefinitions", time.Now())
+	}
+	for _, document := range strings.Split(ts.ReadFile(args[0]), "\n---\n") {
+		put(ts, client, document, "clusters", time.Now().Add(time.Minute))
+	}
+}
+
+// put creates an object, again and again until a time while its kind is not served yet.
+func put(ts *testscript.TestScript, client dynamic.Interface, document, resource string, until time.Time) {
+	var o unstructured.Unstructured
+	ts.Check(yaml.Unmarshal([]byte(document), &o.Object))
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		_, err := client.Resource(o.GroupVersionKind().GroupVersion().WithResource(resource)).Create(context.Background(), &o, metav1.CreateOptions{})
+		if err == nil {
+			return
+		}
+		if !apierrors.IsNotFound(err) || time.Now().After(until) {
+			ts.Check(err)
+		}
+		<-tick.C
 	}
 }
 
