@@ -91,7 +91,7 @@ type GitSourceSpec struct {
 	// Decryption says how encrypted files are opened. Nil: they are not, and hold what they declare.
 	Decryption *Decryption `json:"decryption,omitempty"`
 	// Variables replaces ${armada:…} in the objects of the source by facts of the cluster they go to.
-	// An object's annotation armada-sync.io/variables, enabled or disabled, wins. Default false.
+	// An object's annotation armada-sync.io/variables, enabled or disabled, wins.
 	Variables bool `json:"variables,omitempty"`
 	// Limits bound what is read from the repository.
 	Limits *SourceLimits `json:"limits,omitempty"`
@@ -146,7 +146,7 @@ type Decryption struct {
 	// KeysFile holds age identities, as age-keygen writes them. Standalone only; relative to the
 	// configuration. Without it, SOPS_AGE_KEY and SOPS_AGE_KEY_FILE name the keys.
 	KeysFile string `json:"keysFile,omitempty"`
-	// Required refuses a Secret whose values stand in clear text in the repository. Default false.
+	// Required refuses a Secret whose values stand in clear text in the repository.
 	Required bool `json:"required,omitempty"`
 }
 
