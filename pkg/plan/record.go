@@ -142,6 +142,11 @@ func (c *computation) recordUnhealthy(it *item, now time.Time) []v1alpha1.Cluste
 		if !isHeld || held.Health != v1alpha1.HealthProgressing && held.Health != v1alpha1.HealthDegraded {
 			continue
 		}
+		// Of a cluster that cannot be reached the last that was seen is no longer what is: its own
+		// taints move the workload, and a veto stops that.
+		if !c.reachable(t.cluster) {
+			continue
+		}
 		name := c.clusters[t.cluster].Name
 		since = append(since, v1alpha1.ClusterTime{Cluster: name, Time: timeOf(before, name, now)})
 	}
@@ -171,7 +176,7 @@ func (c *computation) evicting(it *item) []string {
 	}
 	if f := it.owner.Spec.Failover; f != nil && f.Application != nil && it.stay == "" && !c.pinned(it) {
 		for _, u := range record.Status.UnhealthySince {
-			if !c.snap.Now.Before(c.evictedAt(u, f.Application)) {
+			if n, known := c.clusterN[u.Cluster]; known && c.reachable(n) && !c.snap.Now.Before(c.evictedAt(u, f.Application)) {
 				names[u.Cluster] = true
 			}
 		}
