@@ -10,6 +10,7 @@ import (
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/placement"
 	"github.com/armada-sync/armada-sync/pkg/render"
+	"github.com/armada-sync/armada-sync/pkg/schema"
 )
 
 // cache remembers by content what earlier plans worked out. Each map is replaced by what the running
@@ -22,6 +23,11 @@ type cache struct {
 	coverages generations[coverageKey, bool]
 	left      generations[leftKey, []string]
 	compiled  generations[string, compilation]
+	// checker knows the schemas of Kubernetes; verdicts are what it said of manifests.
+	checker     *schema.Checker
+	verdicts    generations[schemaKey, *verdict]
+	definitions generations[string, *schema.Custom]
+	served      generations[string, *schema.Served]
 	// decisions about CRDs, then about everything else.
 	decisions [2]placement.Memory
 	// seed makes hashes of this process; nothing that leaves it depends on them.
@@ -49,7 +55,7 @@ type compilation struct {
 }
 
 func newCache() *cache {
-	return &cache{renderer: render.NewRenderer(render.Options{}), seed: maphash.MakeSeed()}
+	return &cache{renderer: render.NewRenderer(render.Options{}), checker: schema.New(), seed: maphash.MakeSeed()}
 }
 
 // generations is a map of which what was not asked for during one turn is dropped at the next.
@@ -83,6 +89,9 @@ func (c *cache) turn() {
 	c.coverages.turn()
 	c.left.turn()
 	c.compiled.turn()
+	c.verdicts.turn()
+	c.definitions.turn()
+	c.served.turn()
 }
 
 // traitsOf reads an object's content once.

@@ -172,6 +172,7 @@ func (c *computation) renderTargets() {
 			c.noteRendering(it, t, rendered, err)
 			if err == nil {
 				c.checkPodSecurity(it, t, rendered)
+				c.checkSchema(it, t, rendered)
 			}
 			t.lent = it.lent
 			if err == nil {

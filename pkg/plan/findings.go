@@ -15,7 +15,9 @@ type finding = v1alpha1.Finding
 // The ids of the findings that plans and previews give by themselves; those of what they are made of are in
 // v1alpha1.
 const (
+	APIDeprecated        = "api-deprecated"
 	APINotServed         = "api-not-served"
+	APIRemoved           = "api-removed"
 	ClaimedTwice         = "claimed-twice"
 	EvictionWaits        = "eviction-waits"
 	FailoverBlocked      = "failover-blocked"
@@ -36,6 +38,7 @@ const (
 	Restart              = "restart"
 	RolloutStopped       = "rollout-stopped"
 	ScaleToZero          = "scale-to-zero"
+	SchemaInvalid        = "schema-invalid"
 	SpreadSearchBounded  = "spread-search-bounded"
 	StaleSnapshot        = "stale-snapshot"
 	StateNotPreserved    = "state-not-preserved"
@@ -58,7 +61,9 @@ type FindingKind struct {
 // FindingKinds lists every finding that a plan or a preview can have, by id.
 func FindingKinds() []FindingKind {
 	return []FindingKind{
+		{APIDeprecated, v1alpha1.SeverityCaution, "A cluster's version of Kubernetes warns of an API that a later one does not serve."},
 		{APINotServed, v1alpha1.SeverityBlocker, "A cluster does not serve the kind of an object that is meant for it."},
+		{APIRemoved, v1alpha1.SeverityBlocker, "A cluster's version of Kubernetes does not serve an API any more."},
 		{v1alpha1.FindingBuildFailed, v1alpha1.SeverityBlocker, "A kustomization or chart cannot be built; what it held before stays."},
 		{ClaimedTwice, v1alpha1.SeverityBlocker, "An object is declared twice; the declaration that holds it now counts."},
 		{v1alpha1.FindingDuplicateKey, v1alpha1.SeverityCaution, "A list has two items with one key, which an API server rejects; the last one is kept."},
@@ -93,6 +98,7 @@ func FindingKinds() []FindingKind {
 		{Restart, v1alpha1.SeverityCaution, "A pod template changes, so that pods are replaced."},
 		{RolloutStopped, v1alpha1.SeverityBlocker, "A commit does not spread to more clusters, since something that it has reached is not healthy."},
 		{ScaleToZero, v1alpha1.SeverityCaution, "A workload that had replicas has none."},
+		{SchemaInvalid, v1alpha1.SeverityBlocker, "An API server will refuse an object: a field, a type or a value is not what its schema asks for."},
 		{v1alpha1.FindingSecretNotDecrypted, v1alpha1.SeverityBlocker, "An encrypted file cannot be opened, or was changed; what it held before stays."},
 		{v1alpha1.FindingSecretNotEncrypted, v1alpha1.SeverityBlocker, "A Secret stands in clear text where its source demands encryption; what it held before stays."},
 		{SpreadSearchBounded, v1alpha1.SeverityInfo, "Many spread constraints at once are searched only so far."},

@@ -102,6 +102,8 @@ type computation struct {
 	pacer *pacer
 	// staying are the workloads that stay for now where they would have to leave.
 	staying []*item
+	// checks are those of manifests against schemas; nil until the first one.
+	checks *schemaChecks
 	// users are, by key, what refers to an object; nil until somebody asks.
 	users map[v1alpha1.ObjectKey][]*item
 	// explained keeps what placement was asked, in asked, for someone who asks why.

@@ -1,9 +1,11 @@
 package plan
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/schema"
 )
 
 // check is one thing that a preview looks at.
@@ -23,6 +25,8 @@ func previewChecks() []check {
 			"api-served", "API served", []string{APINotServed},
 			func(_ *preview, c *v1alpha1.Cluster) bool { return len(c.Status.APIEnablements) > 0 },
 		},
+		{"schema", "schema", []string{SchemaInvalid}, (*preview).knowsSchema},
+		{"api-age", "API removed or deprecated", []string{APIRemoved, APIDeprecated}, (*preview).knowsVersion},
 		{"references", "references (ConfigMap, Secret, ServiceAccount, PersistentVolumeClaim)", []string{MissingReference}, nil},
 		{
 			"overrides", "overrides apply",
@@ -35,6 +39,17 @@ func previewChecks() []check {
 		{"prune", "data that goes or stays behind", []string{PruneData, PruneLastReplica}, (*preview).knowsHeld},
 		{"drift", "drift of what is there", []string{}, (*preview).knowsDrift},
 	}
+}
+
+// knowsVersion tells whether the snapshot says which version of Kubernetes a cluster runs.
+func (v *preview) knowsVersion(c *v1alpha1.Cluster) bool {
+	_, err := schema.ParseVersion(cmp.Or(v.head.at.snap.Facts[c.Name].Version, c.Status.KubernetesVersion))
+	return err == nil
+}
+
+// knowsSchema tells whether the schemas of a cluster are known: its own, or those of its version.
+func (v *preview) knowsSchema(c *v1alpha1.Cluster) bool {
+	return v.head.at.snap.Facts[c.Name].Schemas != nil || v.knowsVersion(c)
 }
 
 func (v *preview) knowsHeld(c *v1alpha1.Cluster) bool { return v.base.at.snap.Members[c.Name].Known }

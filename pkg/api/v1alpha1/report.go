@@ -84,6 +84,9 @@ type Finding struct {
 	Message  string   `json:"message"`
 	// Source is "file:line" inside the source named by Repository, empty where there is none.
 	Source string `json:"source"`
+	// Field is the JSON pointer of the field that it is about, in the document at Source; empty where that is
+	// the line of the field already. Whoever has the files finds the line with it.
+	Field string `json:"-"`
 	// Clusters that the finding is about, by name; empty: not about particular ones.
 	Clusters []string `json:"clusters"`
 	// Object is the object that it is about, nil where there is none.
