@@ -70,7 +70,10 @@ func TestNoFalseAlarm(t *testing.T) {
 	seen := 0
 	for _, folder := range []string{"../../../shared/data/online-boutique/kubernetes-manifests", "../../../shared/data/podinfo/kustomize", "../../../shared/data/podinfo/deploy", "../../cmd/armada-sync/shop"} {
 		_ = filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() || filepath.Ext(path) != ".yaml" || strings.Contains(path, "templates") {
+			if err != nil {
+				return err
+			}
+			if entry.IsDir() || filepath.Ext(path) != ".yaml" || strings.Contains(path, "templates") {
 				return nil
 			}
 			data, err := os.ReadFile(path)
