@@ -354,6 +354,14 @@ func (r *run) trimSets() {
 			return
 		}
 		groupKinds, namespaces := r.m.state.survivors(SetID(r.m.parentName(set.Source)))
+		// Of kinds that cannot be looked at nobody knows whether there is anything left.
+		known, _ := r.m.parents.get(r.m.parentName(set.Source))
+		for _, gk := range r.m.state.missingKinds() {
+			if slices.Contains(known.groupKinds, gk.String()) {
+				groupKinds = append(groupKinds, gk.String())
+				namespaces = append(namespaces, known.namespaces...)
+			}
+		}
 		trimmed := plan.ApplySet{
 			Source:     r.m.sourceName(set.Source),
 			GroupKinds: slices.Concat(set.GroupKinds, groupKinds),

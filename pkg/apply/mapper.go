@@ -178,6 +178,18 @@ func (m *mapper) failures() []string {
 	return out
 }
 
+// isDown tells that the kind's group is one that an extension API server serves, and that its discovery fails.
+// Groups of Kubernetes itself do not fail alone.
+func (m *mapper) isDown(gk schema.GroupKind) bool {
+	if !strings.Contains(gk.Group, ".") || strings.HasSuffix(gk.Group, ".k8s.io") {
+		return false
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	_, failed := m.failed[gk.Group]
+	return failed
+}
+
 // all returns the preferred resource of every kind that can be listed.
 func (m *mapper) all() []resource {
 	m.mu.RLock()

@@ -289,10 +289,14 @@ func (m *Member) Inventory() plan.Member {
 	return plan.Member{Known: m.known(), Reachable: m.breaker.reachable(), Objects: m.state.all()}
 }
 
-// known tells whether everything that ApplySets of ours list has been listed.
+// known tells whether everything that ApplySets of ours list has been listed, apart from kinds of an extension
+// API server that is down: it must not keep everything else of the cluster waiting. What is of such a
+// kind can be neither written nor removed while it lasts.
 func (m *Member) known() bool {
 	_, discovered := m.mapper.enablements()
-	return discovered && m.parents.isSynced() && len(m.state.missingKinds()) == 0
+	return discovered && m.parents.isSynced() && !slices.ContainsFunc(m.state.missingKinds(), func(gk schema.GroupKind) bool {
+		return !m.mapper.isDown(gk)
+	})
 }
 
 // Problems are what keeps the member from being known or watched, one line each, sorted; empty when

@@ -35,9 +35,10 @@ var (
 type parent struct {
 	uid, resourceVersion string
 	hub, tooling         string
-	source               string
-	groupKinds           []string
-	namespaces           []string
+	// id is the label by which the set is found.
+	id, source string
+	groupKinds []string
+	namespaces []string
 }
 
 // parents knows the heads of all ApplySets on a member, those of others included.
@@ -45,7 +46,8 @@ type parents struct {
 	mu     sync.Mutex
 	byName map[string]parent
 	synced bool
-	// written are the versions of our own writes, which a slower watch must not undo.
+	// seen is the resource version up to which the watch has told.
+	seen    string
 	changed signal
 }
 
@@ -56,7 +58,7 @@ func parentOf(o *observed) parent {
 	a := o.annotations
 	return parent{
 		uid: string(o.uid), resourceVersion: o.resourceVersion, hub: a[v1alpha1.AnnotationHub], tooling: a[annotationTooling],
-		source: a[v1alpha1.AnnotationSource], groupKinds: splitList(a[annotationGroupKinds]), namespaces: splitList(a[annotationNamespaces]),
+		id: o.labels[labelSetID], source: a[v1alpha1.AnnotationSource], groupKinds: splitList(a[annotationGroupKinds]), namespaces: splitList(a[annotationNamespaces]),
 	}
 }
 
@@ -150,8 +152,32 @@ func (s parentStore) Delete(obj any) error {
 	return nil
 }
 
+// heard takes in how far the watch is, and tells whether that is before what was told already.
+func (s parentStore) heard(resourceVersion string) (rewound bool) {
+	p := s.m.parents
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if older(resourceVersion, p.seen) {
+		return true
+	}
+	p.seen = resourceVersion
+	return false
+}
+
+// relisted forgets everything when a list is older than what was told already: the cluster was restored
+// from a backup.
+func (p *parents) relisted(listVersion string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if older(listVersion, p.seen) {
+		clear(p.byName)
+	}
+	p.seen = listVersion
+}
+
 // Replace takes in the whole list. A parent that it lacks is written again when it is needed.
-func (s parentStore) Replace(items []any, _ string) error {
+func (s parentStore) Replace(items []any, listVersion string) error {
+	s.m.parents.relisted(listVersion)
 	listed := map[string]bool{}
 	for _, item := range items {
 		if err := s.Add(item); err != nil {
@@ -197,7 +223,8 @@ func (m *Member) writeParent(ctx context.Context, r *run, set plan.ApplySet) err
 				ErrForeignApplySet, SystemNamespace, name, known.hub, known.tooling)
 		}
 		namespaces := slices.DeleteFunc(slices.Clone(set.Namespaces), func(ns string) bool { return ns == SystemNamespace })
-		if exists && slices.Equal(known.groupKinds, set.GroupKinds) && slices.Equal(known.namespaces, namespaces) ||
+		asWritten := known.id == SetID(name) && known.source == m.sourceRef(set.Source)
+		if exists && asWritten && slices.Equal(known.groupKinds, set.GroupKinds) && slices.Equal(known.namespaces, namespaces) ||
 			!exists && len(set.GroupKinds) == 0 {
 			return nil
 		}

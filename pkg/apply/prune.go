@@ -204,6 +204,9 @@ func deleteOptions(uid, version string, propagation metav1.DeletionPropagation) 
 // in it. What Kubernetes itself puts into every namespace does not count, nor does what belongs to
 // another object. Someone who acts as an account is not told names that the account might not see.
 func (r *run) onlyOurs(namespace, identity string) error {
+	if failing := r.m.mapper.failures(); len(failing) > 0 {
+		return fmt.Errorf("%w: nobody can tell what namespace %q holds while %s", errGate, namespace, failing[0])
+	}
 	for _, res := range r.m.mapper.all() {
 		if !res.namespaced || transient(res) {
 			continue

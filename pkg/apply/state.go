@@ -65,6 +65,8 @@ type kindState struct {
 	// required tells that an ApplySet of ours lists the kind, so that without it the inventory is
 	// not known.
 	required bool
+	// seen is the resource version up to which lists and watches have told of the kind.
+	seen string
 	// judged tells that the kind has a health rule.
 	judged  bool
 	objects map[types.NamespacedName]*entry
@@ -421,6 +423,37 @@ func (s *state) replaced(gk schema.GroupKind, listed map[types.NamespacedName]bo
 	return missing
 }
 
+// heard takes in how far the watch of a kind is, and tells whether that is before what was told already.
+func (s *state) heard(gk schema.GroupKind, resourceVersion string) (rewound bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := s.kind(gk)
+	if older(resourceVersion, k.seen) {
+		return true
+	}
+	k.seen = resourceVersion
+	return false
+}
+
+// relisted takes in that a list of the kind as of a version is about to be told. Lists are of the newest
+// state, so one from before what was told already is of a cluster that was restored from a backup: what
+// is known of later versions is not true any more, and says nothing about what is there.
+func (s *state) relisted(gk schema.GroupKind, listVersion string) {
+	s.mu.Lock()
+	k := s.kind(gk)
+	eff := effectNone
+	if older(listVersion, k.seen) {
+		for name := range k.objects {
+			k.remove(name)
+		}
+		s.version++
+		eff = effectForeign
+	}
+	k.seen = listVersion
+	s.mu.Unlock()
+	s.announce(eff)
+}
+
 // unsynced marks every kind as not complete until it is listed again.
 func (s *state) unsynced() {
 	s.mu.Lock()
@@ -624,17 +657,15 @@ func (s *state) require(gk schema.GroupKind, empty bool) {
 	k.required = true
 }
 
-// missingKinds lists the kinds that the inventory waits for.
-func (s *state) missingKinds() []string {
+// missingKinds are the kinds that the inventory waits for, in no order.
+func (s *state) missingKinds() (out []schema.GroupKind) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var out []string
 	for gk, k := range s.kinds {
 		if k.required && !k.synced {
-			out = append(out, gk.String())
+			out = append(out, gk)
 		}
 	}
-	slices.Sort(out)
 	return out
 }
 

@@ -44,6 +44,11 @@ type listerWatcher struct {
 	m *Member
 	// failed is the last error of a list or watch.
 	failed error
+	// silence ends the watch that is open when nothing is heard from it; see listening.
+	silence *time.Timer
+	end     context.CancelFunc
+	// until is when the API server would end it.
+	until time.Time
 }
 
 // IsWatchListSemanticsUnSupported makes the Reflector list before it watches: its streaming list waits
@@ -73,9 +78,18 @@ func (l *listerWatcher) ListWithContext(ctx context.Context, opts metav1.ListOpt
 // WatchWithContext opens a watch.
 func (l *listerWatcher) WatchWithContext(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
 	opts.LabelSelector = l.selector
+	if err := l.remembered(ctx, opts.ResourceVersion); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
 	w, err := l.watch(ctx, opts)
 	l.reported(ctx, err)
-	return w, err
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	l.listen(cancel, opts.TimeoutSeconds)
+	return w, nil
 }
 
 // List and Watch are not called; the Reflector prefers the methods with a context.
@@ -117,8 +131,9 @@ func (m *Member) follow(ctx context.Context, src source) error {
 		}
 	}()
 	lw := &listerWatcher{source: src, m: m}
+	defer lw.hush()
 	silent := logr.Discard()
-	r := cache.NewReflectorWithOptions(lw, nil, src.store, cache.ReflectorOptions{Name: "armada-sync", TypeDescription: "objects", Logger: &silent})
+	r := cache.NewReflectorWithOptions(lw, nil, listening{src.store, lw}, cache.ReflectorOptions{Name: "armada-sync", TypeDescription: "objects", Logger: &silent})
 	err := r.ListAndWatchWithContext(ctx)
 	if ctx.Err() != nil {
 		return nil
@@ -244,6 +259,7 @@ func (s *kindStore) Delete(obj any) error {
 
 // Replace takes in a whole list.
 func (s *kindStore) Replace(items []any, resourceVersion string) error {
+	s.m.state.relisted(s.kind.GroupKind, resourceVersion)
 	listed := make(map[types.NamespacedName]bool, len(items))
 	for _, item := range items {
 		o, err := s.observe(item)
@@ -262,6 +278,11 @@ func (s *kindStore) Replace(items []any, resourceVersion string) error {
 
 // Resync does nothing: there is nothing to send again.
 func (s *kindStore) Resync() error { return nil }
+
+// heard tells the state how far the watch is.
+func (s *kindStore) heard(resourceVersion string) (rewound bool) {
+	return s.m.state.heard(s.kind.GroupKind, resourceVersion)
+}
 
 func (s *kindStore) observe(obj any) (*observed, error) {
 	switch o := obj.(type) {
