@@ -18,8 +18,9 @@ var (
 )
 
 // Facts are what is known of the cluster itself, from memory: its version, the kinds it serves and,
-// with Options.Capacity and the right to list nodes and pods, what it can hold and holds. Conditions
-// are not among them. The error says that the cluster has not told its kinds yet.
+// with Options.Capacity and the right to list nodes and pods, what it can hold and holds, and where its
+// nodes are: Zones are those that have a node now, Region the one that all nodes name. Conditions are not
+// among them. The error says that the cluster has not told its kinds yet.
 func (m *Member) Facts(context.Context) (v1alpha1.ClusterStatus, error) {
 	kinds, ok := m.mapper.enablements()
 	if !ok {
@@ -29,7 +30,7 @@ func (m *Member) Facts(context.Context) (v1alpha1.ClusterStatus, error) {
 	version := m.version
 	m.mu.Unlock()
 	status := v1alpha1.ClusterStatus{KubernetesVersion: version, APIEnablements: kinds}
-	status.NodeSummary, status.ResourceSummary = m.capacity.told()
+	m.capacity.told(&status)
 	return status, nil
 }
 

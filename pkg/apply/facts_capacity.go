@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -44,13 +45,25 @@ type published struct {
 	at      time.Time
 	nodes   v1alpha1.NodeSummary
 	summary v1alpha1.ResourceSummary
+	places  places
 }
+
+// places are where nodes are.
+type places struct {
+	zones []string
+	// region is the one of all nodes that name any; empty where they differ.
+	region string
+}
+
+func (p places) equal(q places) bool { return p.region == q.region && slices.Equal(p.zones, q.zones) }
 
 // nodeShare is what one node offers.
 type nodeShare struct {
 	name        string
 	allocatable corev1.ResourceList
 	ready       bool
+	// zone and region are what its labels say.
+	zone, region string
 }
 
 // podShare is what one pod asks for.
@@ -178,6 +191,22 @@ func (c *capacity) summary() (v1alpha1.NodeSummary, v1alpha1.ResourceSummary, bo
 	return nodes, sum, true
 }
 
+// where tells where the nodes are, ready or not. The lock is held.
+func (c *capacity) where() places {
+	zones, regions := map[string]bool{}, map[string]bool{}
+	for _, n := range c.nodes {
+		zones[n.zone], regions[n.region] = true, true
+	}
+	delete(zones, "")
+	delete(regions, "")
+	found := places{zones: slices.Sorted(maps.Keys(zones))}
+	if len(regions) == 1 {
+		for found.region = range regions {
+		}
+	}
+	return found
+}
+
 // isOurs tells whether pods belong to an object of ours whose replicas a decision counts. A DaemonSet or CronJob
 // has none, so what it uses is as good as anybody else's.
 func (c *capacity) isOurs(o owner) bool {
@@ -250,6 +279,7 @@ func (c *capacity) publish(now time.Time, interval time.Duration) (news bool, wa
 	if !ok {
 		return false, 0
 	}
+	where := c.where()
 	if last := c.published; last != nil {
 		due := last.at
 		switch {
@@ -264,13 +294,13 @@ func (c *capacity) publish(now time.Time, interval time.Duration) (news bool, wa
 		if now.Before(due) {
 			return false, due.Sub(now)
 		}
-		if last.nodes == nodes && sameSummary(last.summary, sum) {
+		if last.nodes == nodes && sameSummary(last.summary, sum) && last.places.equal(where) {
 			c.urgent = false
 			return false, 0
 		}
 	}
 	c.urgent = false
-	c.published = &published{at: now, nodes: nodes, summary: sum}
+	c.published = &published{at: now, nodes: nodes, summary: sum, places: where}
 	return true, 0
 }
 
@@ -299,14 +329,16 @@ func taken(s v1alpha1.ResourceSummary, name corev1.ResourceName) float64 {
 	return allocated.AsApproximateFloat64() + allocating.AsApproximateFloat64() - ours.AsApproximateFloat64()
 }
 
-// told is what was published last; nil before that.
-func (c *capacity) told() (*v1alpha1.NodeSummary, *v1alpha1.ResourceSummary) {
+// told adds what was published last to a status; nothing before that.
+func (c *capacity) told(status *v1alpha1.ClusterStatus) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.published == nil {
-		return nil, nil
+	p := c.published
+	if p == nil {
+		return
 	}
-	return &c.published.nodes, c.published.summary.DeepCopy()
+	status.NodeSummary, status.ResourceSummary = &p.nodes, p.summary.DeepCopy()
+	status.Region, status.Zones = p.places.region, slices.Clone(p.places.zones)
 }
 
 // ownerOf finds what a pod belongs to. A ReplicaSet of a Deployment is named after it and the hash that its pods

@@ -228,7 +228,7 @@ func readNode(u *unstructured.Unstructured) (nodeShare, error) {
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &node); err != nil {
 		return nodeShare{}, fmt.Errorf("read node %q: %w", u.GetName(), err)
 	}
-	share := nodeShare{name: node.Name}
+	share := nodeShare{name: node.Name, zone: node.Labels[corev1.LabelTopologyZone], region: node.Labels[corev1.LabelTopologyRegion]}
 	for _, condition := range node.Status.Conditions {
 		if condition.Type == corev1.NodeReady {
 			share.ready = condition.Status == corev1.ConditionTrue
@@ -249,7 +249,8 @@ func (c *capacity) takeNode(u *unstructured.Unstructured) error {
 	defer c.mu.Unlock()
 	old, had := c.nodes[u.GetUID()]
 	c.nodes[u.GetUID()] = share
-	c.urgent = c.urgent || !had || old.ready != share.ready || !sameResources(old.allocatable, share.allocatable)
+	c.urgent = c.urgent || !had || old.ready != share.ready || old.zone != share.zone || old.region != share.region ||
+		!sameResources(old.allocatable, share.allocatable)
 	return nil
 }
 

@@ -82,6 +82,7 @@ func rememberClusters(clusters []v1alpha1.Cluster) []v1alpha1.Cluster {
 				k.Status.Conditions = append(k.Status.Conditions, condition)
 			}
 		}
+		k.Status.Region, k.Status.Zones = c.Status.Region, c.Status.Zones
 		k.Status.Evictions, k.Status.ReadyHistory = c.Status.Evictions, c.Status.ReadyHistory
 		kept = append(kept, k)
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"time"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 )
@@ -21,4 +22,9 @@ func (s *site) facts(ctx context.Context, st siteState, models []v1alpha1.Resour
 	}
 	s.state.update(func(now *siteState) bool { now.facts = &facts; return true })
 	return facts, true
+}
+
+// locate takes in what a cluster tells of where its nodes are.
+func (s *site) locate(facts v1alpha1.ClusterStatus, now time.Time) {
+	s.state.update(func(st *siteState) bool { st.location = st.location.seen(facts, now); return true })
 }

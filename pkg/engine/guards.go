@@ -28,9 +28,11 @@ func (e *Engine) judge(now time.Time) {
 	f := e.current.Config.Failover
 	sites := make([]failover.Site, 0, len(e.sites))
 	for _, s := range e.sites {
-		spec := s.described.get().Spec
+		st, cluster := s.state.get(), s.described.get()
+		st.location.tell(&cluster.Status)
+		spec := Located(cluster).Spec
 		sites = append(sites, failover.Site{
-			Name: s.name, Region: spec.Region, Provider: spec.Provider, Cordoned: cordoned(spec.Taints), Health: s.state.get().health,
+			Name: s.name, Region: spec.Region, Provider: spec.Provider, Cordoned: cordoned(spec.Taints), Health: st.health,
 		})
 	}
 	veto := failover.Veto(sites, failover.VetoRule{

@@ -68,8 +68,10 @@ func (e *Engine) snapshot(ctx context.Context, now time.Time) plan.Snapshot {
 				known := st.member.Classes()
 				known.Version = facts.KubernetesVersion
 				snap.Facts[cluster.Name] = known
+				s.locate(facts, now)
 			}
 		}
+		s.state.get().location.tell(&cluster.Status)
 		cluster.Status.ExternalScores = scores
 		snap.Clusters = append(snap.Clusters, describe(cluster, st.health, e.stop))
 		member.Reachable = member.Reachable && st.health.Answering()
@@ -89,7 +91,7 @@ func describe(c v1alpha1.Cluster, h failover.ClusterHealth, s stop) v1alpha1.Clu
 	meta.SetStatusCondition(&c.Status.Conditions, h.Condition())
 	c.Spec.Taints = append(s.countAnew(withoutOurs(c.Spec.Taints)), h.Taints(s.reason != "", s.lifted)...)
 	c.Status.Evictions, c.Status.ReadyHistory = s.status(), historyOf(h)
-	return c
+	return Located(c)
 }
 
 func withoutOurs(taints []corev1.Taint) []corev1.Taint {
@@ -112,6 +114,7 @@ func (e *Engine) restoreHealth() {
 		if !ok {
 			continue
 		}
+		s.state.update(func(st *siteState) bool { st.location = restoredLocation(c.Status, e.options.Now()); return true })
 		if c.Status.KubernetesVersion != "" {
 			s.state.update(func(st *siteState) bool { st.facts = factsOf(c.Status); return true })
 		}

@@ -185,7 +185,7 @@ func (e *Engine) newSite(c v1alpha1.Cluster, credentials string) *site {
 func (s *site) follow(before *site) {
 	s.succeedTo(&before.lifecycle)
 	was := before.state.get()
-	s.state.value = siteState{health: was.health, probed: was.probed, facts: was.facts, failures: was.failures, writes: was.writes}
+	s.state.value = siteState{health: was.health, probed: was.probed, facts: was.facts, location: was.location, failures: was.failures, writes: was.writes}
 }
 
 // SourceStatus is what is known of one source.

@@ -49,6 +49,8 @@ type siteState struct {
 	probed bool
 	// facts are those that were recorded, until the cluster tells them itself.
 	facts *v1alpha1.ClusterStatus
+	// location is where its nodes are.
+	location location
 	// busy tells that a plan is being carried out.
 	busy bool
 	// failures by object, for back-off and problems.

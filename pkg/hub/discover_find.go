@@ -21,11 +21,10 @@ import (
 
 // The marks of Cluster API's kubeconfig Secrets.
 const (
-	capiSecretType  = "cluster.x-k8s.io/secret"
-	capiNameLabel   = "cluster.x-k8s.io/cluster-name"
-	capiSecretKey   = "value"
-	capiSecretEnd   = "-kubeconfig"
-	discoveryIgnore = "ignore"
+	capiSecretType = "cluster.x-k8s.io/secret"
+	capiNameLabel  = "cluster.x-k8s.io/cluster-name"
+	capiSecretKey  = "value"
+	capiSecretEnd  = "-kubeconfig"
 )
 
 // origin names the object that a cluster is discovered from.
@@ -149,13 +148,13 @@ func (w *watcher) findClusterAPI(s *v1alpha1.DiscoveryScope, selector labels.Sel
 	var all []found
 	for _, secret := range secrets {
 		cluster := secret.Labels[capiNameLabel]
-		if cluster == "" || secret.Name != cluster+capiSecretEnd || secret.Labels[v1alpha1.LabelDiscovery] == discoveryIgnore {
+		if cluster == "" || secret.Name != cluster+capiSecretEnd || secret.Labels[v1alpha1.LabelDiscovery] == v1alpha1.DiscoveryIgnore {
 			continue
 		}
 		f := found{origin: origin{v1alpha1.DiscoveredByClusterAPI, ns, secret.Name}, version: string(secret.UID) + "/" + secret.ResourceVersion, wished: cluster}
 		o := w.foreign.get(capiClusters, ns, cluster)
 		if o != nil {
-			if o.GetLabels()[v1alpha1.LabelDiscovery] == discoveryIgnore {
+			if o.GetLabels()[v1alpha1.LabelDiscovery] == v1alpha1.DiscoveryIgnore {
 				continue
 			}
 			f.describeCAPI(o)
@@ -210,7 +209,7 @@ func (w *watcher) findArgoCD(_ *v1alpha1.DiscoveryScope, selector labels.Selecto
 	}
 	var all []found
 	for _, s := range secrets {
-		if s.Labels[kubeconfig.LabelArgoCD] != kubeconfig.ArgoCDCluster || s.Labels[v1alpha1.LabelDiscovery] == discoveryIgnore || !selector.Matches(labels.Set(s.Labels)) {
+		if s.Labels[kubeconfig.LabelArgoCD] != kubeconfig.ArgoCDCluster || s.Labels[v1alpha1.LabelDiscovery] == v1alpha1.DiscoveryIgnore || !selector.Matches(labels.Set(s.Labels)) {
 			continue
 		}
 		all = append(all, found{origin: origin{v1alpha1.DiscoveredByArgoCD, ns, s.Name}, version: string(s.UID) + "/" + s.ResourceVersion, labels: s.Labels})
@@ -228,7 +227,7 @@ func (w *watcher) findProfiles(_ *v1alpha1.DiscoveryScope, selector labels.Selec
 	}
 	var all []found
 	for _, o := range profiles {
-		if o.GetLabels()[v1alpha1.LabelDiscovery] == discoveryIgnore || !selector.Matches(labels.Set(o.GetLabels())) {
+		if o.GetLabels()[v1alpha1.LabelDiscovery] == v1alpha1.DiscoveryIgnore || !selector.Matches(labels.Set(o.GetLabels())) {
 			continue
 		}
 		f := found{origin: origin{v1alpha1.DiscoveredByClusterProfile, ns, o.GetName()}, wished: o.GetName(), labels: maps.Clone(o.GetLabels())}

@@ -285,6 +285,7 @@ func (r *reporter) reportClusters(cycle *engine.Cycle, refused map[reference]str
 		status := v1alpha1.ClusterStatus{
 			ObservedGeneration: c.Generation, KubernetesVersion: seen.Status.KubernetesVersion,
 			APIEnablements: seen.Status.APIEnablements, NodeSummary: seen.Status.NodeSummary,
+			Region: seen.Status.Region, Zones: seen.Status.Zones,
 			ResourceSummary: seen.Status.ResourceSummary, Evictions: seen.Status.Evictions, ReadyHistory: seen.Status.ReadyHistory,
 			Conditions: r.next(ref, v, c.Generation),
 			Summary:    &v1alpha1.ClusterSummary{Taints: taintWords(seen.Spec.Taints), Capacity: capacityWords(seen.Status)},

@@ -161,7 +161,7 @@ func recorded(cfg engine.Configuration, state engine.State, clusters []v1alpha1.
 		if c.Status.KubernetesVersion != "" {
 			snap.Facts[c.Name] = v1alpha1.ClusterFactsSpec{Cluster: c.Name, Version: c.Status.KubernetesVersion}
 		}
-		snap.Clusters = append(snap.Clusters, c)
+		snap.Clusters = append(snap.Clusters, engine.Located(c))
 	}
 	snap.FleetDigest = snap.Digest()
 	return snap

@@ -41,18 +41,24 @@ type LeaveOptions struct {
 
 // Leave takes a cluster out of the hub's fleet. The member is reached with the rights of the caller, or
 // where that is nil, with the hub's own. First the hub stops touching the member, last it forgets how to
-// reach it: whatever fails in between can be done again.
+// reach it: whatever fails in between can be done again. Credentials that joining did not make are
+// somebody else's and stay. A cluster that would be discovered again does not leave: ErrComesBack.
 func Leave(ctx context.Context, hub, member *Cluster, opts LeaveOptions) error {
 	own := member == nil
-	cfg, err := hub.memberConfig(ctx, opts.Name)
-	if errors.Is(err, ErrNotJoined) {
+	m, err := hub.membership(ctx, opts.Name)
+	if err != nil {
 		return err
 	}
-	switch {
-	case !own:
-		cfg, err = member.config, nil
-	case err == nil:
-		_, err = Probe(ctx, cfg)
+	if err := hub.comesBack(ctx, m); err != nil {
+		return err
+	}
+	var cfg *rest.Config
+	if own {
+		if cfg, err = m.config(); err == nil {
+			_, err = Probe(ctx, cfg)
+		}
+	} else {
+		cfg = member.config
 	}
 	if err != nil && opts.Prune {
 		return fmt.Errorf("cluster %q: nothing was changed: %w", opts.Name, err)
@@ -73,7 +79,7 @@ func Leave(ctx context.Context, hub, member *Cluster, opts LeaveOptions) error {
 	if err := hub.remove(ctx, []*unstructured.Unstructured{clusterRef(opts.Name)}, func(w Written) { opts.Tell("hub", w) }); err != nil {
 		return fmt.Errorf("hub: %w", err)
 	}
-	if reachable {
+	if reachable && m.accountIsOurs(own) {
 		if member == nil {
 			if member, err = Connect(cfg); err != nil {
 				return err
@@ -81,11 +87,7 @@ func Leave(ctx context.Context, hub, member *Cluster, opts LeaveOptions) error {
 		}
 		member.removeAccount(ctx, own, opts)
 	}
-	secret := kubeconfigSecret(opts.Name, nil, Token{})
-	if err := hub.remove(ctx, []*unstructured.Unstructured{secret}, func(w Written) { opts.Tell("hub", w) }); err != nil {
-		return fmt.Errorf("hub: %w", err)
-	}
-	return nil
+	return hub.forget(ctx, m, opts)
 }
 
 // removeAccount removes what joining created, apart from the namespace: others may have put things
@@ -254,43 +256,14 @@ func report(result apply.Result, opts LeaveOptions) error {
 	return nil
 }
 
-// memberConfig is how the hub reaches a cluster. The error is ErrNotJoined where the hub has neither the
-// Cluster nor a kubeconfig.
-func (c *Cluster) memberConfig(ctx context.Context, name string) (*rest.Config, error) {
-	resource, err := c.resource(clusterRef(name))
-	if err != nil {
-		return nil, fmt.Errorf("hub: %w", err)
-	}
-	_, err = resource.Get(ctx, name, metav1.GetOptions{})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("hub: %w", err)
-	}
-	joined := err == nil
-	secret, err := c.typed.CoreV1().Secrets(Namespace).Get(ctx, SecretName(name), metav1.GetOptions{})
-	if apierrors.IsNotFound(err) && !joined {
-		return nil, fmt.Errorf("%w: the hub knows no cluster %q", ErrNotJoined, name)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("hub: kubeconfig of cluster %q: %w", name, err)
-	}
-	return secretConfig(secret)
-}
-
 // HubID reads by which id members know the hub's objects: what Config says, or what the controller made
 // up and keeps. Empty before the controller ran for the first time.
 func (c *Cluster) HubID(ctx context.Context) (string, error) {
-	o := &unstructured.Unstructured{}
-	o.SetAPIVersion(v1alpha1.APIVersion)
-	o.SetKind(v1alpha1.KindConfig)
-	resource, err := c.resource(o)
+	config, err := c.hubConfig(ctx)
 	if err != nil {
-		return "", fmt.Errorf("hub: %w", err)
+		return "", err
 	}
-	config, err := resource.Get(ctx, "default", metav1.GetOptions{})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return "", fmt.Errorf("hub: %w", err)
-	}
-	if err == nil {
+	if config != nil {
 		if id, _, _ := unstructured.NestedString(config.Object, "spec", "hubID"); id != "" {
 			return id, nil
 		}
@@ -303,6 +276,25 @@ func (c *Cluster) HubID(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("hub: %w", err)
 	}
 	return string(secret.Data[HubSecretID]), nil
+}
+
+// hubConfig reads the Config of the hub; nil where there is none.
+func (c *Cluster) hubConfig(ctx context.Context) (*unstructured.Unstructured, error) {
+	o := &unstructured.Unstructured{}
+	o.SetAPIVersion(v1alpha1.APIVersion)
+	o.SetKind(v1alpha1.KindConfig)
+	resource, err := c.resource(o)
+	if err != nil {
+		return nil, fmt.Errorf("hub: %w", err)
+	}
+	config, err := resource.Get(ctx, "default", metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("hub: %w", err)
+	}
+	return config, nil
 }
 
 // HubSecret is the Secret in which the controller keeps the hub's id, under HubSecretID.

@@ -124,6 +124,12 @@ type ClusterStatus struct {
 	// Summary says the same in words for lists of clusters.
 	Summary         *ClusterSummary  `json:"summary,omitempty"`
 	NodeSummary     *NodeSummary     `json:"nodeSummary,omitempty"`
+	// Region and Zones are where the cluster's nodes are, by their labels topology.kubernetes.io/region and
+	// topology.kubernetes.io/zone. They count where the spec names none. A zone stays for a day after its
+	// last node has gone.
+	Region string `json:"region,omitempty"`
+	// +listType=set
+	Zones           []string         `json:"zones,omitempty"`
 	ResourceSummary *ResourceSummary `json:"resourceSummary,omitempty"`
 	// RemedyActions are Karmada's; they are accepted and not acted on.
 	// +listType=atomic

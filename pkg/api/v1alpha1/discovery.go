@@ -11,8 +11,9 @@ const (
 	// AnnotationDiscoveredFrom on a Cluster names the object that it was discovered from, as
 	// <discoverer>/<namespace>/<name>.
 	AnnotationDiscoveredFrom = "armada-sync.io/discovered-from"
-	// LabelDiscovery set to "ignore" on an object keeps its cluster out of the fleet.
-	LabelDiscovery = "armada-sync.io/discovery"
+	// LabelDiscovery set to DiscoveryIgnore on an object keeps its cluster out of the fleet.
+	LabelDiscovery  = "armada-sync.io/discovery"
+	DiscoveryIgnore = "ignore"
 )
 
 // Discoverer says where a cluster was found.

@@ -559,6 +559,11 @@ func (in *ClusterStatus) DeepCopyInto(out *ClusterStatus) {
 		*out = new(NodeSummary)
 		**out = **in
 	}
+	if in.Zones != nil {
+		in, out := &in.Zones, &out.Zones
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.ResourceSummary != nil {
 		in, out := &in.ResourceSummary, &out.ResourceSummary
 		*out = new(ResourceSummary)
