@@ -205,6 +205,11 @@ func (c *computation) pace(items []*item, requests []placement.Request, decision
 		)
 	})
 	held := false
+	for i, it := range items {
+		if c.evictedInVain(it, &decisions[i]) {
+			it.stay, held = stayNowhere, true
+		}
+	}
 	for _, l := range leaving {
 		it := items[l.at]
 		if it.stay = c.mustStay(it, l.leave); it.stay == "" {
@@ -214,6 +219,28 @@ func (c *computation) pace(items []*item, requests []placement.Request, decision
 		held = true
 	}
 	return held
+}
+
+// stayNowhere is why a workload stays that is unhealthy where it is and has nowhere else to go.
+const stayNowhere = "no other cluster can take it"
+
+// evictedInVain tells that a workload which is unhealthy where it is cannot be placed elsewhere. It stays
+// then, and goes on to get what Git says: the next commit may be what makes it well.
+func (c *computation) evictedInVain(it *item, d *placement.Decision) bool {
+	record := c.recorded[it.key]
+	if record == nil || d.Error == "" {
+		return false
+	}
+	evicted := false
+	for _, t := range record.Spec.Clusters {
+		switch rejectedBy(*d, t.Name) {
+		case "Eviction":
+			evicted = true
+		case "TaintToleration":
+			return false
+		}
+	}
+	return evicted
 }
 
 // mustStay says why an eviction has to wait; empty: it happens now.

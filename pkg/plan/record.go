@@ -167,7 +167,7 @@ func timeOf(times []v1alpha1.ClusterTime, cluster string, now time.Time) metav1.
 // has been unhealthy for longer than its policy tolerates.
 func (c *computation) evicting(it *item) []string {
 	record := c.recorded[it.key]
-	if record == nil {
+	if record == nil || it.stay == stayNowhere {
 		return nil
 	}
 	names := map[string]bool{}
