@@ -247,6 +247,8 @@ func (w *world) calm() {
 // rest lets time pass until nothing is left to do.
 func (w *world) rest(limit time.Duration) error {
 	deadline := time.Now().Add(limit)
+	// What was settled in the midst of trouble does not count: first everything is noticed.
+	<-time.After(20 * time.Second)
 	for {
 		<-time.After(5 * time.Second)
 		w.mu.Lock()
