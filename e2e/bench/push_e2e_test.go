@@ -3,252 +3,166 @@
 package bench
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
-	"io"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
-	"text/tabwriter"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/armada-sync/armada-sync/e2e/fleet"
+	"github.com/armada-sync/armada-sync/e2e/push"
 )
 
-// TestBenchPush is TestBenchApply from the outside: the controller runs as a process, 1,000 objects come
-// with one push, and the API server's audit log tells how fast they were written. Then a restart, after
-// which that log must not have grown.
-func TestBenchPush(t *testing.T) {
-	f := fleet.StartT(t, fleet.Options{Names: []string{"east"}, Users: []fleet.User{{Name: "armada-sync", Groups: []string{"system:masters"}}}})
-	cluster := f.Cluster("east")
-	cfg := cluster.RESTConfig()
-	cfg.QPS = -1
-	client, err := kubernetes.NewForConfig(cfg)
+const (
+	// namespaces of 1,000 objects each are in sync when the controller restarts.
+	namespaces = 5
+	// edits by hand are made one after another.
+	edits = 100
+)
+
+// benchPush is the same from the outside: the controller runs as a process, objects come with pushes, and
+// the API server's audit log tells what was asked of it.
+func benchPush(t *testing.T, r *report, cluster *fleet.Cluster, client kubernetes.Interface) {
+	c := push.New(t, cluster, push.Options{Concurrency: inFlight})
+	policy := push.EverythingEverywhere("v1 ConfigMap", "v1 Service", "apps/v1 Deployment")
+	commit := func(ns string, n int) map[string][]byte {
+		return map[string][]byte{"policy.yaml": policy, ns + ".yaml": push.Stream(t, changed(ns, n))}
+	}
+	c.Push(commit("push-0", 0))
+	c.Start()
+	c.AwaitApplied()
+
+	began := time.Now()
+	c.Push(commit("push-1", 0))
+	c.AwaitApplied()
+	r.add("push of 1,000 objects → applied", "", "%.1f s", time.Since(began).Seconds())
+
+	asked := c.Requests()
+	began = time.Now()
+	c.Push(commit("push-1", 200))
+	c.AwaitApplied()
+	took := time.Since(began)
+	news := c.Requests()[len(asked):]
+	r.add("20 % of 1,000 changed", "exactly 200 writes", "%d writes, %d reads, %.1f s", push.Writes(news), len(news)-push.Writes(news)-others(news), took.Seconds())
+	if n := push.Writes(news); n != 200 {
+		t.Errorf("200 changed objects took %d writes", n)
+	}
+
+	asked = c.Requests()
+	c.Push(map[string][]byte{"README.md": []byte("nothing that is applied\n")})
+	c.AwaitApplied()
+	news = c.Requests()[len(asked):]
+	r.add("a commit that changes nothing", "0 writes, ≤ 1 LIST per kind", "%d writes, at most %d LIST per kind", push.Writes(news), lists(news))
+	if push.Writes(news) != 0 || lists(news) > 1 {
+		t.Errorf("a commit that changes nothing took %d writes and up to %d lists of a kind", push.Writes(news), lists(news))
+	}
+
+	for i := 2; i < namespaces; i++ {
+		c.Push(commit(fmt.Sprint("push-", i), 0))
+		c.AwaitApplied()
+	}
+	benchRestart(t, r, c)
+	benchDrift(t, r, client)
+	now, peak := c.RSS()
+	r.add("memory of the controller with 5,000 objects", "", "%d MB, at most %d MB", now>>20, peak>>20)
+	c.Stop()
+}
+
+// benchRestart starts a controller where everything is in sync.
+func benchRestart(t *testing.T, r *report, c *push.Controller) {
+	c.Stop()
+	asked := c.Requests()
+	began := time.Now()
+	c.Start()
+	c.AwaitReady()
+	ready := time.Since(began)
+	c.AwaitApplied()
+	settled := time.Since(began)
+	news := c.Requests()[len(asked):]
+	r.add("restart with 5,000 objects in sync", "0 writes, ready ≤ 5 s, ≤ 1 LIST per kind",
+		"%d writes, ready after %.1f s, everything compared after %.1f s, at most %d LIST per kind", push.Writes(news), ready.Seconds(), settled.Seconds(), lists(news))
+	if push.Writes(news) != 0 || lists(news) > 1 {
+		t.Errorf("a restart took %d writes and up to %d lists of a kind", push.Writes(news), lists(news))
+	}
+}
+
+// benchDrift edits ConfigMaps by hand, slower than what is taken for a fight, and measures how long each stays
+// edited.
+func benchDrift(t *testing.T, r *report, client kubernetes.Interface) {
+	maps := client.CoreV1().ConfigMaps("push-1")
+	w, err := maps.Watch(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := newPusher(t, cluster)
-	p.push("warm")
-	p.start()
-	p.awaitApplied()
-	measure(t, client, "warm-direct", func(ns string) time.Duration { return direct(t, cfg, ns) })
-
-	var ratios []float64
-	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "round\tdirect objects/s\tpushed objects/s\tratio\tpush to applied\t")
-	n := float64(len(objects("x")))
-	for round := 1; round <= rounds; round++ {
-		name := fmt.Sprint("round-", round)
-		d := measure(t, client, name+"-direct", func(ns string) time.Duration { return direct(t, cfg, ns) })
+	defer w.Stop()
+	back := make(chan string, 10_000)
+	go func() {
+		for e := range w.ResultChan() {
+			text, err := json.Marshal(e.Object)
+			if err == nil && !strings.Contains(string(text), `"index":"edited"`) {
+				if m, ok := e.Object.(metav1.Object); ok {
+					back <- m.GetName()
+				}
+			}
+		}
+	}()
+	var took []time.Duration
+	for i := range edits {
+		name := fmt.Sprintf("config-%d", i)
+		if _, err := maps.Patch(t.Context(), name, types.MergePatchType, []byte(`{"data":{"index":"edited"}}`), metav1.PatchOptions{FieldManager: "kubectl-edit"}); err != nil {
+			t.Fatal(err)
+		}
 		began := time.Now()
-		p.push(name)
-		p.awaitApplied()
-		total := time.Since(began)
-		o := p.writing(name)
-		ratios = append(ratios, d.Seconds()/o.Seconds())
-		fmt.Fprintf(table, "%d\t%.0f\t%.0f\t%.2f\t%.1fs\t\n", round, n/d.Seconds(), n/o.Seconds(), d.Seconds()/o.Seconds(), total.Seconds())
-	}
-	slices.Sort(ratios)
-	fmt.Fprintf(table, "median\t\t\t%.2f\t\t\n", ratios[len(ratios)/2])
-	if err := table.Flush(); err != nil {
-		t.Fatal(err)
-	}
-
-	p.stop()
-	before := p.writes()
-	p.start()
-	p.awaitApplied()
-	p.stop()
-	if after := p.writes(); after != before {
-		t.Errorf("a restart with %.0f objects in sync wrote %d times", n*(rounds+1), after-before)
-	} else {
-		fmt.Printf("after a restart with %.0f objects in sync: 0 writes\n", n*(rounds+1))
-	}
-}
-
-// pusher is a repository and a controller that follows it.
-type pusher struct {
-	t       *testing.T
-	dir     string
-	binary  string
-	config  string
-	cluster *fleet.Cluster
-
-	process *exec.Cmd
-	lines   chan string
-}
-
-func newPusher(t *testing.T, cluster *fleet.Cluster) *pusher {
-	t.Helper()
-	dir := t.TempDir()
-	p := &pusher{t: t, dir: dir, binary: filepath.Join(dir, "armada-sync"), config: filepath.Join(dir, "run.yaml"), cluster: cluster}
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", p.binary, "../../cmd/armada-sync").CombinedOutput(); err != nil {
-		t.Fatalf("build the command: %v\n%s", err, out)
-	}
-	kubeconfig := cluster.UserKubeconfig("armada-sync")
-	p.git("init", "-q", "-b", "main", "repo")
-	config := fmt.Sprintf(`apiVersion: armada-sync.io/v1alpha1
-kind: Config
-metadata: {name: bench}
-spec: {metrics: {bindAddress: "127.0.0.1:0"}, apply: {concurrency: %d}}
----
-apiVersion: armada-sync.io/v1alpha1
-kind: GitSource
-metadata: {name: bench}
-spec: {url: "file://%s/repo", interval: 200ms}
----
-apiVersion: armada-sync.io/v1alpha1
-kind: Cluster
-metadata: {name: east}
-spec: {kubeconfigFile: %q}
-`, inFlight, dir, kubeconfig)
-	p.write(p.config, []byte(config))
-	p.write(filepath.Join(dir, "repo", "policy.yaml"), []byte(`apiVersion: armada-sync.io/v1alpha1
-kind: ClusterPropagationPolicy
-metadata: {name: all}
-spec:
-  resourceSelectors:
-    - {apiVersion: v1, kind: ConfigMap}
-    - {apiVersion: v1, kind: Service}
-    - {apiVersion: apps/v1, kind: Deployment}
-`))
-	return p
-}
-
-func (p *pusher) git(args ...string) {
-	p.t.Helper()
-	cmd := exec.CommandContext(p.t.Context(), "git", args...)
-	cmd.Dir = p.dir
-	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_AUTHOR_NAME=Bench", "GIT_AUTHOR_EMAIL=bench@example.com",
-		"GIT_COMMITTER_NAME=Bench", "GIT_COMMITTER_EMAIL=bench@example.com")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		p.t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-}
-
-func (p *pusher) write(file string, data []byte) {
-	p.t.Helper()
-	if err := os.WriteFile(file, data, 0o600); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-// push adds the objects in a namespace of their own.
-func (p *pusher) push(namespace string) {
-	p.t.Helper()
-	var all []byte
-	for _, o := range objects(namespace) {
-		data, err := json.Marshal(o.Object)
-		if err != nil {
-			p.t.Fatal(err)
+		for deadline := time.After(time.Minute); ; {
+			select {
+			case restored := <-back:
+				if restored != name {
+					continue
+				}
+			case <-deadline:
+				t.Fatalf("the edit of %q was not put back", name)
+			}
+			break
 		}
-		all = append(append(all, data...), "\n---\n"...)
+		took = append(took, time.Since(began))
 	}
-	p.write(filepath.Join(p.dir, "repo", namespace+".yaml"), all)
-	p.git("-C", "repo", "add", ".")
-	p.git("-C", "repo", "commit", "-q", "-m", namespace)
+	slices.Sort(took)
+	r.add(fmt.Sprintf("%d hand edits among 5,000 objects, put back after", edits), "p99 ≤ 1 s", "p50 %d ms, p99 %d ms",
+		took[edits/2].Milliseconds(), took[edits*99/100-1].Milliseconds())
 }
 
-func (p *pusher) start() {
-	p.t.Helper()
-	p.process = exec.Command(p.binary, "run", "--config", p.config, "--state", filepath.Join(p.dir, "state"))
-	stderr, err := p.process.StderrPipe()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	if err := p.process.Start(); err != nil {
-		p.t.Fatal(err)
-	}
-	process := p.process
-	p.t.Cleanup(func() { _ = process.Process.Kill() })
-	p.lines = make(chan string, 1000)
-	go forward(stderr, p.lines)
-}
-
-func forward(r io.Reader, lines chan<- string) {
-	defer close(lines)
-	s := bufio.NewScanner(r)
-	for s.Scan() {
-		lines <- s.Text()
-	}
-}
-
-// awaitApplied waits until the controller says that the latest commit is applied everywhere.
-func (p *pusher) awaitApplied() {
-	p.t.Helper()
-	deadline := time.After(2 * time.Minute)
-	for {
-		select {
-		case line, running := <-p.lines:
-			if strings.Contains(line, "msg=applied") {
-				return
-			}
-			if !running || strings.Contains(line, "msg=problem") {
-				p.t.Fatalf("the controller says: %s", line)
-			}
-		case <-deadline:
-			p.t.Fatal("the push was not applied within two minutes")
+// lists is the greatest number of lists that one kind had, those of one page that only ask how far the API
+// server is apart.
+func lists(events []fleet.AuditEvent) (most int) {
+	byKind := map[string]int{}
+	for _, e := range events {
+		if e.Verb == "list" && !strings.Contains(e.URI, "limit=1&") {
+			byKind[e.Group+"/"+e.Resource+selector(e)]++
+			most = max(most, byKind[e.Group+"/"+e.Resource+selector(e)])
 		}
 	}
+	return most
 }
 
-func (p *pusher) stop() {
-	p.t.Helper()
-	if err := p.process.Process.Signal(syscall.SIGTERM); err != nil {
-		p.t.Fatal(err)
-	}
-	for range p.lines {
-		// The pipe must be read to its end before Wait.
-	}
-	if err := p.process.Wait(); err != nil {
-		p.t.Fatalf("the controller ended with %v", err)
-	}
+// selector tells the lists of one kind apart that are for different ends: of our objects, of ApplySets, of
+// everything.
+func selector(e fleet.AuditEvent) string {
+	_, query, _ := strings.Cut(e.URI, "labelSelector=")
+	s, _, _ := strings.Cut(query, "&")
+	return s
 }
 
-// writes counts what the controller wrote so far, by the API server's audit log.
-func (p *pusher) writes() int {
-	n := 0
-	for _, e := range p.events() {
-		if e.User == "armada-sync" && e.Writes() {
+// others counts requests that are neither reads of objects nor writes: probes and discovery.
+func others(events []fleet.AuditEvent) (n int) {
+	for _, e := range events {
+		if e.Resource == "" {
 			n++
 		}
 	}
 	return n
-}
-
-// writing is the time from the first to the last write of objects in a namespace.
-func (p *pusher) writing(namespace string) time.Duration {
-	p.t.Helper()
-	var first, last time.Time
-	for _, e := range p.events() {
-		if e.User != "armada-sync" || !e.Writes() || e.Namespace != namespace {
-			continue
-		}
-		if first.IsZero() || e.Received.Before(first) {
-			first = e.Received
-		}
-		if e.Received.After(last) {
-			last = e.Received
-		}
-	}
-	if first.IsZero() {
-		p.t.Fatalf("the audit log has no write in namespace %q", namespace)
-	}
-	return last.Sub(first)
-}
-
-func (p *pusher) events() []fleet.AuditEvent {
-	p.t.Helper()
-	events, err := p.cluster.AuditEvents()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return events
 }

@@ -403,7 +403,7 @@ func (c *Cluster) apiServerFlags() []string {
 }
 
 func (c *Cluster) controllerFlags() []string {
-	return []string{
+	return append([]string{
 		"--kubeconfig=" + c.UserKubeconfig(controllerUser),
 		"--controllers=" + strings.Join(c.opts.Controllers, ","),
 		"--leader-elect=false",
@@ -411,5 +411,5 @@ func (c *Cluster) controllerFlags() []string {
 		"--profiling=false",
 		"--kube-api-qps=200",
 		"--kube-api-burst=400",
-	}
+	}, c.opts.ControllerFlags...)
 }

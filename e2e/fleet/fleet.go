@@ -47,6 +47,8 @@ type Options struct {
 	// APIServerFlags are appended to the flags of every kube-apiserver, and so
 	// overrule them.
 	APIServerFlags []string
+	// ControllerFlags are the same for every kube-controller-manager.
+	ControllerFlags []string
 	// Dir holds a folder per cluster (data, logs, audit log) and the
 	// kubeconfig files. Default: a temporary folder that Close removes.
 	Dir string

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -177,6 +178,43 @@ func run(cmd *exec.Cmd, stderr io.Reader, started chan<- error, exited chan<- st
 	close(lines)
 	_ = cmd.Wait() // ProcessState has the exit code.
 	close(exited)
+}
+
+// AwaitReady waits until /readyz says that the first plan is made and carried out as far as can be.
+func (c *Controller) AwaitReady() {
+	c.tb.Helper()
+	address := ""
+	deadline := time.After(appliedWithin)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if address != "" && c.isReady(address) {
+			return
+		}
+		select {
+		case line := <-c.lines:
+			c.last = append(c.last, line)
+			if _, rest, found := strings.Cut(line, "address="); found && address == "" {
+				address = strings.TrimSpace(rest)
+			}
+		case <-tick.C:
+		case <-deadline:
+			c.tb.Fatalf("not ready within %s; the controller says:\n%s", appliedWithin, c.tail())
+		}
+	}
+}
+
+func (c *Controller) isReady(address string) bool {
+	req, err := http.NewRequestWithContext(c.tb.Context(), http.MethodGet, "http://"+address+"/readyz", nil)
+	if err != nil {
+		c.tb.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
 }
 
 // AwaitApplied waits until the controller says that the latest commit is applied everywhere. A problem
