@@ -50,7 +50,7 @@ func (v *preview) configure(cluster string, before, ch *ObjectChange) configured
 			c.reason = "the version before cannot be rendered: " + err.Error()
 			return c
 		}
-		diff = v.diff(base.Object, head.Object)
+		diff = v.diff(withoutFields(base.Object, before.pair.target.lent), withoutFields(head.Object, ch.pair.target.lent))
 		v.diffs[key] = diff
 		if render.IsSecret(head.Object) {
 			v.secretValues += len(diff)

@@ -127,29 +127,19 @@ func (v *preview) comparePlacement(before, after *PlacementEntry) (p ReportPlace
 	}
 	for _, name := range keys(names) {
 		a := compareAssignment(name, old[name], now[name], after)
-		if a.Action == PlacementLeave {
-			v.keepHeld(&a, named.Workload.Key())
+		if held := v.keepHeld(&a, named.Workload.Key()); held != nil {
+			p.Rejected = append(p.Rejected, *held)
+			continue
 		}
 		changed = changed || a.Action != PlacementStay
 		p.Clusters = append(p.Clusters, a)
 		p.Before, p.After = addReplicas(p.Before, a.Before), addReplicas(p.After, a.After)
 	}
 	if after != nil {
-		p.Rejected = notChosen(after, names)
+		p.Rejected = append(p.Rejected, notChosen(after, names)...)
 	}
 	brokeNow := p.Error != "" && (before == nil || before.Error == "")
 	return p, changed || brokeNow
-}
-
-// keepHeld corrects a cluster that is not chosen any more and yet keeps its copy, since the head plan
-// holds it back.
-func (v *preview) keepHeld(a *ReportAssignment, key v1alpha1.ObjectKey) {
-	ch := v.head.change(a.Name, key)
-	if ch == nil || ch.Action != v1alpha1.ActionSkip || ch.Gate.Kind() == v1alpha1.GateMove {
-		return
-	}
-	a.Action, a.After, a.FilterBy = PlacementStay, a.Before, ""
-	a.Reasons = []string{string(ch.Gate) + ": " + ch.Reason}
 }
 
 // notChosen returns the rejections of clusters that the report does not list otherwise.
