@@ -68,8 +68,8 @@ func benchPush(t *testing.T, r *report, cluster *fleet.Cluster, client kubernete
 	}
 	benchRestart(t, r, c)
 	benchDrift(t, r, client)
-	now, peak := c.RSS()
-	r.add("memory of the controller with 5,000 objects", "", "%d MB, at most %d MB", now>>20, peak>>20)
+	used := c.Process()
+	r.add("memory of the controller with 5,000 objects", "", "%d MB, at most %d MB", used.RSS>>20, used.Peak>>20)
 	c.Stop()
 }
 

@@ -7,11 +7,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,7 +32,7 @@ const user = "armada-sync"
 func Users() []fleet.User { return []fleet.User{{Name: user, Groups: []string{"system:masters"}}} }
 
 // appliedWithin bounds the time from a push until it is applied.
-const appliedWithin = 3 * time.Minute
+const appliedWithin = 10 * time.Minute
 
 // Options say what a controller does beside its defaults.
 type Options struct {
@@ -49,16 +52,26 @@ type Controller struct {
 
 	process *exec.Cmd
 	exited  chan struct{}
+	// address is where the controller serves its metrics, once AwaitReady has returned.
+	address string
 	lines   chan string
 	last    []string
 }
 
 // New builds the command and makes an empty repository. Nothing runs yet. The cluster is known to the
-// controller as "east".
+// controller by its name.
 func New(tb testing.TB, cluster *fleet.Cluster, opts Options) *Controller {
 	tb.Helper()
+	c := NewFor(tb, map[string]string{cluster.Name: cluster.UserKubeconfig(user)}, opts)
+	c.cluster = cluster
+	return c
+}
+
+// NewFor is New for any clusters, by name with their kubeconfig files. Requests are not told then.
+func NewFor(tb testing.TB, kubeconfigs map[string]string, opts Options) *Controller {
+	tb.Helper()
 	dir := tb.TempDir()
-	c := &Controller{tb: tb, dir: dir, binary: filepath.Join(dir, "armada-sync"), config: filepath.Join(dir, "run.yaml"), cluster: cluster}
+	c := &Controller{tb: tb, dir: dir, binary: filepath.Join(dir, "armada-sync"), config: filepath.Join(dir, "run.yaml")}
 	if out, err := exec.CommandContext(tb.Context(), "go", "build", "-o", c.binary, "github.com/armada-sync/armada-sync/cmd/armada-sync").CombinedOutput(); err != nil {
 		tb.Fatalf("build the command: %v\n%s", err, out)
 	}
@@ -70,7 +83,7 @@ func New(tb testing.TB, cluster *fleet.Cluster, opts Options) *Controller {
 		concurrency = fmt.Sprintf(", apply: {concurrency: %d}", opts.Concurrency)
 	}
 	c.git("init", "-q", "-b", "main", "repo")
-	c.write(c.config, fmt.Appendf(nil, `apiVersion: armada-sync.io/v1alpha1
+	config := fmt.Appendf(nil, `apiVersion: armada-sync.io/v1alpha1
 kind: Config
 metadata: {name: push}
 spec: {metrics: {bindAddress: "127.0.0.1:0"}%s}
@@ -79,12 +92,11 @@ apiVersion: armada-sync.io/v1alpha1
 kind: GitSource
 metadata: {name: push}
 spec: {url: "file://%s/repo", interval: %s}
----
-apiVersion: armada-sync.io/v1alpha1
-kind: Cluster
-metadata: {name: east}
-spec: {kubeconfigFile: %q}
-`, concurrency, dir, opts.PollInterval, cluster.UserKubeconfig(user)))
+`, concurrency, dir, opts.PollInterval)
+	for _, name := range slices.Sorted(maps.Keys(kubeconfigs)) {
+		config = fmt.Appendf(config, "---\napiVersion: armada-sync.io/v1alpha1\nkind: Cluster\nmetadata: {name: %s}\nspec: {kubeconfigFile: %q}\n", name, kubeconfigs[name])
+	}
+	c.write(c.config, config)
 	return c
 }
 
@@ -157,7 +169,7 @@ func (c *Controller) Start() {
 	if err := <-started; err != nil {
 		c.tb.Fatal(err)
 	}
-	c.process, c.exited = cmd, exited
+	c.process, c.exited, c.address = cmd, exited, ""
 	c.tb.Cleanup(func() { _ = cmd.Process.Kill(); <-exited })
 }
 
@@ -183,19 +195,18 @@ func run(cmd *exec.Cmd, stderr io.Reader, started chan<- error, exited chan<- st
 // AwaitReady waits until /readyz says that the first plan is made and carried out as far as can be.
 func (c *Controller) AwaitReady() {
 	c.tb.Helper()
-	address := ""
 	deadline := time.After(appliedWithin)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if address != "" && c.isReady(address) {
+		if c.address != "" && c.isReady() {
 			return
 		}
 		select {
 		case line := <-c.lines:
 			c.last = append(c.last, line)
-			if _, rest, found := strings.Cut(line, "address="); found && address == "" {
-				address = strings.TrimSpace(rest)
+			if _, rest, found := strings.Cut(line, "address="); found && c.address == "" {
+				c.address = strings.TrimSpace(rest)
 			}
 		case <-tick.C:
 		case <-deadline:
@@ -204,8 +215,8 @@ func (c *Controller) AwaitReady() {
 	}
 }
 
-func (c *Controller) isReady(address string) bool {
-	req, err := http.NewRequestWithContext(c.tb.Context(), http.MethodGet, "http://"+address+"/readyz", nil)
+func (c *Controller) isReady() bool {
+	req, err := http.NewRequestWithContext(c.tb.Context(), http.MethodGet, "http://"+c.address+"/readyz", nil)
 	if err != nil {
 		c.tb.Fatal(err)
 	}
@@ -294,20 +305,70 @@ func Writes(events []fleet.AuditEvent) (n int) {
 	return n
 }
 
-// RSS is the resident memory of the controller in bytes, and its peak; 0 where the system does not tell.
-func (c *Controller) RSS() (now, peak int64) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.process.Process.Pid))
+// Metric returns the value of a metric without labels.
+func (c *Controller) Metric(name string) float64 {
+	c.tb.Helper()
+	req, err := http.NewRequestWithContext(c.tb.Context(), http.MethodGet, "http://"+c.address+"/metrics", nil)
 	if err != nil {
-		return 0, 0
+		c.tb.Fatal(err)
 	}
-	for line := range strings.Lines(string(data)) {
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		c.tb.Fatal(err)
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var v float64
+		if _, err := fmt.Sscanf(lines.Text(), name+" %g", &v); err == nil {
+			return v
+		}
+	}
+	c.tb.Fatalf("there is no metric %q", name)
+	return 0
+}
+
+// Process tells what the controller used so far.
+func (c *Controller) Process() Usage { return UsageOf(c.process.Process.Pid) }
+
+// Usage is what a process used so far.
+type Usage struct {
+	// CPU is processor time, of user and system.
+	CPU time.Duration
+	// RSS is the resident memory in bytes, Peak the most that it was.
+	RSS, Peak int64
+}
+
+// clockTick is the unit of processor times in /proc, the same on all Linux systems.
+const clockTick = 10 * time.Millisecond
+
+// UsageOf reads what a process used; zero where the system does not tell.
+func UsageOf(pid int) Usage {
+	var u Usage
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return u
+	}
+	// The name of the program, in parentheses, may hold anything.
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	for _, f := range fields[11:13] {
+		if n, err := strconv.ParseInt(f, 10, 64); err == nil {
+			u.CPU += time.Duration(n) * clockTick
+		}
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return u
+	}
+	for line := range strings.Lines(string(status)) {
 		var kb int64
 		if _, err := fmt.Sscanf(line, "VmRSS: %d kB", &kb); err == nil {
-			now = kb << 10
+			u.RSS = kb << 10
 		}
 		if _, err := fmt.Sscanf(line, "VmHWM: %d kB", &kb); err == nil {
-			peak = kb << 10
+			u.Peak = kb << 10
 		}
 	}
-	return now, peak
+	return u
 }
