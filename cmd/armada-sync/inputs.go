@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net/http"
 	"os"
@@ -34,6 +35,8 @@ type inputs struct {
 	assume assumeFlags
 
 	builder *build.Builder
+	// contents are the files of each source, as they were read last, by its name.
+	contents map[string]fs.FS
 }
 
 // unnamedSource is the name of a repository that --repo gives no name, unless the fleet file knows
@@ -164,6 +167,10 @@ func (in *inputs) readTree(ctx context.Context, r repository, rev source.Revisio
 	if err != nil {
 		return plan.Source{}, fmt.Errorf("source %q: %w", r.name, err)
 	}
+	if in.contents == nil {
+		in.contents = map[string]fs.FS{}
+	}
+	in.contents[r.name] = content
 	spec := *r.declared.DeepCopy()
 	spec.Name = r.name
 	spec.Spec.Path = cmp.Or(in.path, spec.Spec.Path)

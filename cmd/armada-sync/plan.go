@@ -97,7 +97,9 @@ func (in *inputs) compute(ctx context.Context, stdin io.Reader, stderr io.Writer
 	if err != nil {
 		return nil, err
 	}
-	return plan.Compute(trees, snap), nil
+	p := plan.Compute(trees, snap)
+	newFieldLines(in.contents).refine(p.Findings)
+	return p, nil
 }
 
 // read reads the fleet and, at the ref, every repository.

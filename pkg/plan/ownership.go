@@ -172,22 +172,12 @@ func (c *computation) reportIdlePolicies() {
 			ID: PolicySelectsNothing, Message: fmt.Sprintf("%s selects no object", p),
 			Source: p.Position.String(), Repository: p.source.Source,
 		}
-		if s := c.incompleteFor(p); s != nil {
+		if s := c.incompleteWith(p.source, p.Spec.ResourceSelectors); s != nil {
 			f.ID = NotChecked
 			f.Message = fmt.Sprintf("whether %s selects anything: part of source %q did not load", p, s.Source)
 		}
 		c.findings.add(f)
 	}
-}
-
-// incompleteFor returns a source in the policy's reach of which a unit failed, or nil.
-func (c *computation) incompleteFor(p *policy) *Source {
-	for _, s := range c.sources {
-		if !s.Complete() && reaches(p.source, s.Source) {
-			return s
-		}
-	}
-	return nil
 }
 
 // reportUnclaimed names the objects that go nowhere, with the clusters that still hold them.

@@ -102,6 +102,8 @@ type computation struct {
 	pacer *pacer
 	// staying are the workloads that stay for now where they would have to leave.
 	staying []*item
+	// mentions tells whether a part of a source that could not be read has a word in it; nil: not known.
+	mentions func(source, word string) bool
 	// checks are those of manifests against schemas; nil until the first one.
 	checks *schemaChecks
 	// users are, by key, what refers to an object; nil until somebody asks.

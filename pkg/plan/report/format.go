@@ -31,6 +31,8 @@ type Options struct {
 	PullRequest string
 	// Links lead to more, such as the whole report.
 	Links []Link
+	// Command is what was run, for code scanners, which tell results apart by it. Default: preview.
+	Command string
 	// Bar is the severity from which on findings fail the check, for the footer; empty: none does.
 	Bar v1alpha1.Severity
 }

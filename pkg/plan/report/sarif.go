@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"net/url"
 	"slices"
 	"strings"
@@ -114,7 +115,7 @@ func SARIF(r plan.Report, o Options) ([][]byte, error) {
 	s.run = sarifRun{
 		Tool: sarifTool{sarifDriver{Name: "armada-sync", InformationURI: "https://github.com/armada-sync/armada-sync"}},
 		// Code scanners replace what they know of the same category.
-		AutomationDetails: sarifID{"armada-sync/preview/"},
+		AutomationDetails: sarifID{"armada-sync/" + cmp.Or(o.Command, "preview") + "/"},
 		BaseIDs:           map[string]sarifMessages{sarifRoot: {sarifText{"The root of the repository."}}},
 		ColumnKind:        "unicodeCodePoints",
 		Results:           []sarifResult{},
@@ -169,7 +170,7 @@ func (s *sarif) rules(findings []v1alpha1.Finding) {
 		rule := sarifRule{
 			ID: page.Scrub(id), Name: pascal(page.Scrub(id)), ShortDescription: sarifText{k.Sentence}, FullDescription: sarifText{k.Sentence},
 			Help: sarifText{k.Sentence}, HelpURI: findingPage(id), DefaultConfiguration: sarifLevel{level(k.Severity)},
-			Properties: sarifRuleProps{Tags: []string{"kubernetes", "preview"}, Severity: problem(k.Severity)},
+			Properties: sarifRuleProps{Tags: []string{"kubernetes", cmp.Or(s.o.Command, "preview")}, Severity: problem(k.Severity)},
 		}
 		if rule.HelpURI != "" {
 			rule.Help.Text += " What to do: " + rule.HelpURI
