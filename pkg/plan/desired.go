@@ -136,6 +136,7 @@ type overrideSet struct {
 
 // compileOverrides prepares the override policies that may reach each source.
 func (c *computation) compileOverrides() {
+	defined := c.definitionsOf(c.items)
 	c.overrides = &overrideSet{bySource: map[*Source]*render.Overrides{}, ofOthers: map[*Source]*render.Overrides{}}
 	for _, s := range c.sources {
 		var sets, others []render.SourcePolicies
@@ -148,12 +149,14 @@ func (c *computation) compileOverrides() {
 			}
 		}
 		if c.bounds[s] != nil {
-			c.overrides.ofOthers[s], _ = c.planner.cache.compile(others)
+			ofOthers, _ := c.planner.cache.compile(others)
+			c.overrides.ofOthers[s] = ofOthers.With(defined.custom, defined.digest)
 		}
 		compiled, findings := c.planner.cache.compile(sets)
 		for _, f := range findings {
 			c.findings.add(f)
 		}
+		compiled = compiled.With(defined.custom, defined.digest)
 		c.overrides.bySource[s] = compiled
 		c.overrides.all = append(c.overrides.all, compiled)
 	}
@@ -256,6 +259,11 @@ func (c *computation) noteRendering(it *item, t *target, rendered render.Rendere
 		f.ID, f.Source = failed.ID, failed.Source
 		if failed.Rule.Repository != "" {
 			f.Repository = failed.Rule.Repository
+		}
+		if failed.Invalid {
+			// It is one mistake, however many objects it holds.
+			policy := failed.Rule.Object()
+			f.Object, f.Message = &policy, fmt.Sprintf("%s rule %d: %s", policy, failed.Rule.Rule, failed.Message)
 		}
 	}
 	c.findings.add(f)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/armada-sync/armada-sync/pkg/api/affinity"
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/schema"
 )
 
 // SourcePolicies are the override policies of one source.
@@ -26,6 +27,9 @@ type Overrides struct {
 	// policies are sorted: cluster-wide ones first, then by namespace, name and source.
 	policies []*compiledPolicy
 	index    affinity.Index
+	// custom are the custom kinds that are defined, and definitions identifies them by content.
+	custom      *schema.Custom
+	definitions string
 }
 
 // RuleRef names a rule of an override policy.
@@ -39,6 +43,15 @@ type RuleRef struct {
 	Rule int
 	// Source is "file:line".
 	Source string
+}
+
+// Object names the policy as an object of its repository.
+func (r RuleRef) Object() v1alpha1.ObjectReference {
+	kind := v1alpha1.KindOverridePolicy
+	if r.Namespace == "" {
+		kind = v1alpha1.KindClusterOverridePolicy
+	}
+	return v1alpha1.ObjectReference{APIVersion: v1alpha1.APIVersion, Kind: kind, Namespace: r.Namespace, Name: r.Policy}
 }
 
 // compiledPolicy is an override policy ready for use.

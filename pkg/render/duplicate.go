@@ -3,6 +3,8 @@ package render
 import (
 	"fmt"
 	"strings"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 )
 
 // mergeKey names a list whose items the API server tells apart by keys, with the defaults of keys
@@ -35,25 +37,35 @@ func podContainerKeys() []mergeKey {
 		{path: []string{"ports"}, keys: []string{"containerPort", "protocol"}, defaults: map[string]string{"protocol": "TCP"}},
 		{path: []string{"volumeMounts"}, keys: []string{"mountPath"}},
 		{path: []string{"volumeDevices"}, keys: []string{"devicePath"}},
+		{path: []string{"resources", "claims"}, keys: []string{"name"}},
 	}
 }
 
-func serviceKeys() []mergeKey {
-	return []mergeKey{
-		{path: []string{"spec", "ports"}, keys: []string{"port", "protocol"}, defaults: map[string]string{"protocol": "TCP"}},
+// otherKeys are the keyed lists of kinds that have no pod specification.
+func otherKeys(apiVersion, kind string) []mergeKey {
+	name := []string{"name"}
+	switch group := (v1alpha1.ObjectReference{APIVersion: apiVersion}).Group(); group + "/" + kind {
+	case "/Service":
+		return []mergeKey{
+			{path: []string{"spec", "ports"}, keys: []string{"port", "protocol"}, defaults: map[string]string{"protocol": "TCP"}},
+		}
+	case "/ServiceAccount":
+		return []mergeKey{{path: []string{"secrets"}, keys: name}}
+	case "admissionregistration.k8s.io/MutatingWebhookConfiguration", "admissionregistration.k8s.io/ValidatingWebhookConfiguration":
+		return []mergeKey{{path: []string{"webhooks"}, keys: name}}
+	case "admissionregistration.k8s.io/ValidatingAdmissionPolicy", "admissionregistration.k8s.io/MutatingAdmissionPolicy":
+		return []mergeKey{{path: []string{"spec", "matchConditions"}, keys: name}, {path: []string{"spec", "variables"}, keys: name}}
 	}
+	return nil
 }
 
 // dropDuplicates keeps the last of the items that have equal keys, in place, and notes each that
 // goes. Without a note it only looks. It returns whether there is one to go.
 func dropDuplicates(object map[string]any, apiVersion, kind string, note func(message string)) bool {
 	dropped := false
-	if apiVersion == "v1" && kind == "Service" {
-		return dropIn(object, "", serviceKeys(), note)
-	}
 	path := PodSpecPath(apiVersion, kind)
 	if path == nil {
-		return false
+		return dropIn(object, "", otherKeys(apiVersion, kind), note)
 	}
 	found, _ := lookup(object, path)
 	spec, _ := found.(map[string]any)

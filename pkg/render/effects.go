@@ -86,11 +86,7 @@ func compareRefs(a, b RuleRef) int {
 }
 
 func finding(id string, severity v1alpha1.Severity, r RuleRef, source, message string) v1alpha1.Finding {
-	kind := v1alpha1.KindOverridePolicy
-	if r.Namespace == "" {
-		kind = v1alpha1.KindClusterOverridePolicy
-	}
-	ref := v1alpha1.ObjectReference{APIVersion: v1alpha1.APIVersion, Kind: kind, Namespace: r.Namespace, Name: r.Policy}
+	ref := r.Object()
 	return v1alpha1.Finding{
 		ID: id, Severity: severity, Message: ref.String() + ": " + message, Source: source, Clusters: []string{},
 		Object: &ref, Repository: r.Repository,

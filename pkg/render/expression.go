@@ -142,7 +142,7 @@ func toJSON(value ref.Val, depth int) (any, error) {
 		return int64(v), nil
 	case types.Uint:
 		if v > math.MaxInt64 {
-			return nil, fmt.Errorf("the number %d is too large", uint64(v))
+			return nil, fmt.Errorf("a number that is too large")
 		}
 		return int64(v), nil
 	case types.Double:

@@ -231,6 +231,9 @@ func (s imageStep) apply(w *work) error {
 			return fmt.Errorf("%q is not there or not a string", pointer)
 		}
 		changed, err := s.change(image)
+		if err != nil && w.secret {
+			return fmt.Errorf("the text at %q is no image, or would be none", pointer)
+		}
 		if err != nil {
 			return err
 		}

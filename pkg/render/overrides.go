@@ -12,6 +12,7 @@ import (
 
 	"github.com/armada-sync/armada-sync/pkg/api/affinity"
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/schema"
 )
 
 // OverrideError says that an object cannot be had on a cluster, since an override of it fails. It
@@ -23,6 +24,8 @@ type OverrideError struct {
 	// Source is "file:line" of the operation.
 	Source  string
 	Message string
+	// Invalid tells that the entry of the policy is wrong in itself, whatever the object.
+	Invalid bool
 }
 
 // Error names the policy, the rule, and what failed.
@@ -57,13 +60,16 @@ func (o *Overrides) For(obj Object, cluster *v1alpha1.Cluster, division *Divisio
 	var key []byte
 	if obj.ContentDigest != "" {
 		key = cacheKey(obj, cluster, division, rules)
+		if key != nil && o.custom.Defines(obj.GetAPIVersion(), obj.GetKind()) {
+			key = append(append(key, 'k'), o.definitions...)
+		}
 	}
 	var r *result
 	if key != nil {
 		r = o.renderer.memo.get(key)
 	}
 	if r == nil {
-		r = o.renderer.compute(obj, cluster, division, rules)
+		r = o.renderer.compute(obj, cluster, division, rules, o.custom)
 		if key != nil {
 			o.renderer.memo.put(key, r)
 		}
@@ -146,6 +152,7 @@ func cacheKey(obj Object, cluster *v1alpha1.Cluster, division *Division, rules [
 // work is one object on its way through the rules for one cluster.
 type work struct {
 	rules            *Renderer
+	custom           *schema.Custom
 	apiVersion, kind string
 	secret           bool
 	cluster          *v1alpha1.Cluster
@@ -169,9 +176,9 @@ type write struct {
 }
 
 // compute renders an object without looking at what is remembered.
-func (r *Renderer) compute(obj Object, cluster *v1alpha1.Cluster, division *Division, rules []*compiledRule) *result {
+func (r *Renderer) compute(obj Object, cluster *v1alpha1.Cluster, division *Division, rules []*compiledRule, custom *schema.Custom) *result {
 	w := &work{
-		rules: r, apiVersion: obj.GetAPIVersion(), kind: obj.GetKind(), secret: IsSecret(obj.Unstructured),
+		rules: r, custom: custom, apiVersion: obj.GetAPIVersion(), kind: obj.GetKind(), secret: IsSecret(obj.Unstructured),
 		cluster: cluster, object: obj.Object, shared: true, writers: map[string]writer{},
 	}
 	matched := make([]RuleRef, 0, len(rules))
@@ -243,7 +250,9 @@ func (w *work) run(rule *compiledRule, base map[string]any) *OverrideError {
 	for _, s := range rule.steps {
 		w.place = s.place
 		if err := s.step.apply(w); err != nil {
-			return w.overrideError(err)
+			failed := w.overrideError(err)
+			_, failed.Invalid = s.step.(brokenStep)
+			return failed
 		}
 	}
 	w.place = rule.place
@@ -281,9 +290,6 @@ func (w *work) preferData(before map[string]any) {
 
 // dropDuplicates removes items with equal keys from keyed lists and carries origins along.
 func (w *work) dropDuplicates() {
-	if PodSpecPath(w.apiVersion, w.kind) == nil && w.kind != "Service" {
-		return
-	}
 	if !dropDuplicates(w.object, w.apiVersion, w.kind, nil) {
 		return
 	}

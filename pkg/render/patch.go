@@ -184,7 +184,7 @@ func (o *patchOperation) written() string {
 // where create makes a field, replace becomes add.
 func (o *patchOperation) prepare(object map[string]any) (bool, jsonpatch.Operation, error) {
 	_, there := lookup(object, o.tokens)
-	_, parent := lookup(object, o.tokens[:max(len(o.tokens)-1, 0)])
+	holder, _ := lookup(object, o.tokens[:max(len(o.tokens)-1, 0)])
 	if o.fromPath != nil {
 		if _, ok := lookup(object, o.fromPath); !ok {
 			if o.ifMissing == v1alpha1.MissingSkip {
@@ -194,7 +194,7 @@ func (o *patchOperation) prepare(object map[string]any) (bool, jsonpatch.Operati
 		}
 	}
 	needsTarget := o.op == v1alpha1.OperatorReplace || o.op == v1alpha1.OperatorRemove || o.op == v1alpha1.OperatorTest
-	missing := needsTarget && !there || !needsTarget && !parent
+	missing := needsTarget && !there || !needsTarget && !takes(holder, o.tokens[len(o.tokens)-1])
 	switch {
 	case !missing:
 		return true, o.compiled, nil
@@ -209,14 +209,24 @@ func (o *patchOperation) prepare(object map[string]any) (bool, jsonpatch.Operati
 	if o.op != v1alpha1.OperatorReplace {
 		return true, o.compiled, nil
 	}
-	if holder, _ := lookup(object, o.tokens[:len(o.tokens)-1]); holder != nil {
-		if _, ok := holder.([]any); ok {
-			return false, nil, fmt.Errorf("it is not there, and list elements are not created")
-		}
+	if _, ok := holder.([]any); ok {
+		return false, nil, fmt.Errorf("it is not there, and list elements are not created")
 	}
 	raw := o.compiled["value"]
 	compiled, err := o.encode(v1alpha1.OperatorAdd, false, func() []byte { return *raw })
 	return true, compiled, err
+}
+
+// takes tells whether something can be put into a holder under a token. A null is as good as nothing.
+func takes(holder any, token string) bool {
+	switch h := holder.(type) {
+	case map[string]any:
+		return true
+	case []any:
+		_, ok := index(token, len(h)+1)
+		return ok || token == "-"
+	}
+	return false
 }
 
 // explain says what failed in the words of the policy. It holds no value of the object.

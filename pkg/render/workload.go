@@ -76,7 +76,7 @@ func compileCommand(field string, o v1alpha1.CommandArgsOverrider) (step, error)
 }
 
 // apply appends the items, removes every item that equals one of them, or replaces the whole list.
-// What is not there to be removed or replaced stays away, as in Karmada.
+// What is not there to be removed or replaced stays away, and without items nothing changes, as in Karmada.
 func (s commandStep) apply(w *work) error {
 	found := false
 	for c := range w.containers() {
@@ -94,7 +94,7 @@ func (s commandStep) apply(w *work) error {
 			continue
 		}
 		changed := s.change(current)
-		if jsonEqual(any(changed), any(current)) {
+		if len(s.value) == 0 || jsonEqual(any(changed), any(current)) {
 			w.idle("%s of container %q stays", s.field, s.container)
 			continue
 		}
