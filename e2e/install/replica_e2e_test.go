@@ -44,20 +44,32 @@ type life struct {
 
 func newLife(t *testing.T) *life {
 	t.Helper()
+	l := newInstalled(t)
+	l.mustRun(t, "armada-sync join eu-1 --cluster-context eu-1 --labels continent=europe --region eu-west-1")
+	l.mustRun(t, "armada-sync join us-1 --cluster-context us-1 --labels continent=america --region us-east1")
+	l.mustRun(t, "armada-sync join ap-1 --cluster-context ap-1 --labels continent=asia --region ap-south-1")
+	return l
+}
+
+// newInstalled is a hub with the rendered manifests, and clusters, with these and more names, that are not
+// members yet.
+func newInstalled(t *testing.T, more ...string) *life {
+	t.Helper()
 	l := &life{installation: installation{bin: t.TempDir(), dir: t.TempDir()}, all: t}
 	l.commands(t, false)
-	f := fleet.StartT(t, fleet.Options{Names: []string{"hub", "eu-1", "us-1", "ap-1"}, Progress: t.Output()})
+	f := fleet.StartT(t, fleet.Options{Names: append([]string{"hub", "eu-1", "us-1", "ap-1"}, more...), Progress: t.Output()})
 	l.hub, l.eu, l.us, l.ap = f.Cluster("hub"), f.Cluster("eu-1"), f.Cluster("us-1"), f.Cluster("ap-1")
 	l.members = []*fleet.Cluster{l.ap, l.eu, l.us}
 	l.kubeconfig = filepath.Join(l.dir, "kubeconfig")
 	l.writeKubeconfig(t)
 	l.addContext(t, l.ap)
+	for _, name := range more {
+		l.members = append(l.members, f.Cluster(name))
+		l.addContext(t, f.Cluster(name))
+	}
 	l.mustRun(t, `armada-sync init --print --image registry.example.com/armada-sync:v1 > all.yaml
 kubectl apply --server-side -f all.yaml
 kubectl wait --for=condition=Established crd --all --timeout=60s`)
-	l.mustRun(t, "armada-sync join eu-1 --cluster-context eu-1 --labels continent=europe --region eu-west-1")
-	l.mustRun(t, "armada-sync join us-1 --cluster-context us-1 --labels continent=america --region us-east1")
-	l.mustRun(t, "armada-sync join ap-1 --cluster-context ap-1 --labels continent=asia --region ap-south-1")
 	l.controller = l.accountKubeconfig(t)
 	l.serve(t)
 	return l
@@ -168,12 +180,13 @@ type replica struct {
 	lines []string
 }
 
-// start starts a replica, which lives until the test of all steps ends.
-func (l *life) start(t *testing.T, name string) *replica {
+// start starts a replica, which lives until the test of all steps ends, with more flags.
+func (l *life) start(t *testing.T, name string, flags ...string) *replica {
 	t.Helper()
 	r := &replica{exited: make(chan struct{})}
-	r.cmd = exec.Command(filepath.Join(l.bin, "armada-sync"), "run", "--kubeconfig", l.controller, "--identity", name,
-		"--metrics-address", "127.0.0.1:0", "--allow-loopback")
+	r.cmd = exec.Command(filepath.Join(l.bin, "armada-sync"), append([]string{
+		"run", "--kubeconfig", l.controller, "--identity", name, "--metrics-address", "127.0.0.1:0", "--allow-loopback",
+	}, flags...)...)
 	r.cmd.Env = []string{"HOME=" + l.dir, "PATH=/usr/bin:/bin", "TMPDIR=" + l.dir}
 	r.cmd.SysProcAttr = lifeline()
 	stderr, err := r.cmd.StderrPipe()

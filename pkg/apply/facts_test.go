@@ -104,3 +104,32 @@ func TestCapacityIsToldNowAndThen(t *testing.T) {
 		}
 	})
 }
+
+// Where nodes are is told with their labels: every zone that has a node, and the region if all name one.
+func TestZonesAreThoseOfNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fleet, err := simfleet.New(simfleet.Options{Clusters: []simfleet.ClusterSpec{{Name: "east", Nodes: []simfleet.NodeSpec{
+			{Count: 2, Region: "eu", Zone: "b"}, {Region: "eu", Zone: "a"}, {},
+		}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(fleet.Close)
+		s := newStage(t, fleet.Cluster("east").RESTConfig(), "sim", time.Minute, func(o *apply.Options) { o.Capacity = true })
+		in := func(want string) func() error {
+			return func() error {
+				facts, err := s.member.Facts(t.Context())
+				if got := fmt.Sprintf("%s %v", facts.Region, facts.Zones); err != nil || got != want {
+					return fmt.Errorf("it is in %s: %w", got, err)
+				}
+				return nil
+			}
+		}
+		s.eventually("zones are known", in("eu [a b]"))
+		node := s.manifest("{apiVersion: v1, kind: Node, metadata: {name: new, labels: {topology.kubernetes.io/zone: c, topology.kubernetes.io/region: us}}}")
+		s.create(node, "someone")
+		s.eventually("a node of another region", in(" [a b c]"))
+		s.edit(node, `{"metadata": {"labels": {"topology.kubernetes.io/zone": "d", "topology.kubernetes.io/region": "eu"}}}`)
+		s.eventually("a node that is labelled anew", in("eu [a b d]"))
+	})
+}

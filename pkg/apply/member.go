@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
@@ -338,8 +339,12 @@ type NotReadyError struct {
 	Err     error
 }
 
-// Error names the cluster and what the API server said.
+// Error names the cluster and what the API server said. Credentials that it refuses are mended by people,
+// and so it says how.
 func (e *NotReadyError) Error() string {
+	if apierrors.IsUnauthorized(e.Err) {
+		return fmt.Sprintf("cluster %q refuses the credentials: they are wrong, revoked or expired; renew those that join made with: armada-sync rotate %s --cluster-context CONTEXT, and others where they come from", e.Cluster, e.Cluster)
+	}
 	return fmt.Sprintf("cluster %q is not ready: %v", e.Cluster, e.Err)
 }
 

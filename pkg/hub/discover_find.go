@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
@@ -222,6 +223,9 @@ func (w *watcher) findProfiles(_ *v1alpha1.DiscoveryScope, selector labels.Selec
 	if err != nil {
 		if why := w.whyNot(clusterProfiles, ns); why != nil {
 			return nil, why
+		}
+		if apierrors.IsForbidden(err) {
+			return nil, errors.New("its ClusterProfiles may not be listed; " + allowDiscovery)
 		}
 		return nil, fmt.Errorf("its ClusterProfiles cannot be read: %w; %s", err, allowDiscovery)
 	}

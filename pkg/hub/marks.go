@@ -21,6 +21,10 @@ const (
 	conditionDiscoveryIncomplete = "DiscoveryIncomplete"
 )
 
+// maxMark bounds the message of a mark, in bytes: it names what is missing at several places, each with the
+// command that mends it.
+const maxMark = 4 * maxMessage
+
 // mark is something wrong with a Cluster or Config that the engine does not know of. It becomes a condition,
 // and an event when it appears and when it goes.
 type mark struct {
@@ -79,7 +83,7 @@ func withMarks(conditions []metav1.Condition, marks []mark, generation int64) []
 			meta.RemoveStatusCondition(&conditions, name)
 			continue
 		}
-		message := shortened(marks[i].message, maxMessage)
+		message := shortened(marks[i].message, maxMark)
 		before := meta.FindStatusCondition(conditions, name)
 		if name == conditionRenewalFailed && before != nil && before.Reason == marks[i].reason {
 			message = before.Message
