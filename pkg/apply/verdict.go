@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/plan/immutable"
 )
 
 // verdict is what an error means for the operation that had it.
@@ -170,42 +171,6 @@ func secretField(field string) string {
 	return "a field"
 }
 
-// immutable says by which words the API server refuses to change a field. The words differ by kind and
-// few of them are "immutable".
-type immutable struct {
-	field   string // prefix of the cause's field
-	message string // part of the cause's message
-	name    string // of the field, for people; empty: the cause's
-}
-
-// immutables lists, by kind, the refusals of Kubernetes 1.36.
-func immutables(gk schema.GroupKind) []immutable {
-	common := []immutable{{"", "field is immutable", ""}}
-	switch gk {
-	case schema.GroupKind{Group: "apps", Kind: "StatefulSet"}:
-		return append(common, immutable{"spec", "updates to statefulset spec for fields other than", "a field of spec other than replicas, template or updateStrategy"})
-	case schema.GroupKind{Kind: "Pod"}:
-		return append(common, immutable{"spec", "pod updates may not", "a field of spec other than the images"},
-			immutable{"spec.containers", "pod updates may not add or remove containers", ""})
-	case schema.GroupKind{Group: "rbac.authorization.k8s.io", Kind: "RoleBinding"}, schema.GroupKind{Group: "rbac.authorization.k8s.io", Kind: "ClusterRoleBinding"}:
-		return append(common, immutable{"roleRef", "cannot change roleRef", ""})
-	case schema.GroupKind{Kind: "Service"}:
-		return append(common, immutable{"spec.clusterIP", "may not change once set", ""}, immutable{"spec.clusterIP", "primary clusterIP can not be", ""},
-			immutable{"spec.ipFamilies", "may not change once set", ""})
-	case schema.GroupKind{Kind: "PersistentVolumeClaim"}:
-		return append(common, immutable{"spec", "spec is immutable after creation", "a field of spec other than the requested size"})
-	case schema.GroupKind{Kind: "PersistentVolume"}:
-		return append(common, immutable{"spec.persistentvolumesource", "spec.persistentvolumesource is immutable", ""})
-	case schema.GroupKind{Group: "storage.k8s.io", Kind: "StorageClass"}:
-		return append(common, immutable{"", "updates to", ""})
-	case schema.GroupKind{Group: "scheduling.k8s.io", Kind: "PriorityClass"}:
-		return append(common, immutable{"value", "may not be changed in an update", ""}, immutable{"preemptionPolicy", "may not be changed in an update", ""})
-	case schema.GroupKind{Kind: "ConfigMap"}, schema.GroupKind{Kind: "Secret"}:
-		return append(common, immutable{"", "field is immutable when `immutable` is set", ""})
-	}
-	return common
-}
-
 // immutableField returns the field that a 422 refuses to change, or "" when that is not what it says.
 // A wrong value of such a field has other words, and never leads to a deletion.
 func immutableField(gk schema.GroupKind, err error) string {
@@ -216,11 +181,11 @@ func immutableField(gk schema.GroupKind, err error) string {
 	name := ""
 	for _, cause := range status.Details.Causes {
 		found := false
-		for _, row := range immutables(gk) {
-			if strings.HasPrefix(cause.Field, row.field) && strings.Contains(cause.Message, row.message) {
+		for _, row := range immutable.Refusals(gk) {
+			if strings.HasPrefix(cause.Field, row.Field) && strings.Contains(cause.Message, row.Message) {
 				found = true
 				if name == "" {
-					name = row.name
+					name = row.Name
 				}
 				if name == "" {
 					name = cause.Field

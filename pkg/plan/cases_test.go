@@ -38,6 +38,7 @@ var update = flag.Bool("update", false, "rewrite the expected parts of testdata/
 //	want.waits            what each step's plan says of what has not happened yet
 //	want.records          which evictions, moves and timers are recorded after each step
 //	want.txt, want.json   the last step's plan as printed
+//	want.findings         what a reviewer of the change from base to head must know
 //	want.preview.txt, .markdown, .json …   the report from base to head
 //
 // Adding a case means adding a file with the outputs that it is about, left empty, and -update.
@@ -217,6 +218,9 @@ func runScenario(t failer, files []txtar.File) map[string][]byte {
 		got["want."+extension(f.Name)] = printed(t, func(o plan.PrintOptions) ([]byte, error) { return f.Print(last, o) })
 	}
 	seen := s.preview(hasBase(files))
+	var findings bytes.Buffer
+	describeFindings(&findings, seen.Findings)
+	got["want.findings"] = findings.Bytes()
 	for _, f := range report.Formats() {
 		parts, err := f.Print(seen, report.Options{})
 		if err != nil {
@@ -276,7 +280,12 @@ func describePlan(out *bytes.Buffer, p *plan.Plan) {
 	for _, r := range p.Rollouts {
 		fmt.Fprintf(out, "rollout of %s: %s: %s\n", r.Source, r.Phase, r.Message)
 	}
-	for _, f := range p.Findings {
+	describeFindings(out, p.Findings)
+}
+
+// describeFindings writes one line for each finding.
+func describeFindings(out *bytes.Buffer, findings []v1alpha1.Finding) {
+	for _, f := range findings {
 		fmt.Fprintf(out, "%s %s: %s", f.Severity, f.ID, f.Message)
 		if f.Source != "" {
 			fmt.Fprintf(out, " at %s/%s", f.Repository, f.Source)

@@ -176,6 +176,7 @@ func (c *computation) renderTargets() {
 			if err == nil {
 				c.checkPodSecurity(it, t, rendered)
 				c.checkSchema(it, t, rendered)
+				c.checkClasses(it, t, rendered)
 			}
 			t.lent = it.lent
 			if err == nil {

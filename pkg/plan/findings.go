@@ -21,11 +21,13 @@ const (
 	ClaimedTwice         = "claimed-twice"
 	EvictionWaits        = "eviction-waits"
 	FailoverBlocked      = "failover-blocked"
+	FailoverWouldViolate = "failover-would-violate"
 	FewerThanMinGroups   = "fewer-than-min-groups"
 	Headroom             = "headroom"
 	HeldBack             = "held"
 	HPAMultiplied        = "hpa-multiplied"
 	HPAOwned             = "hpa-owned"
+	ImmutableField       = "immutable-field"
 	LargeChange          = "large-change"
 	MissingReference     = "missing-reference"
 	MoveStuck            = "move-stuck"
@@ -33,8 +35,11 @@ const (
 	NotChecked           = "not-checked"
 	PolicyConflict       = "policy-conflict"
 	PolicySelectsNothing = "policy-selects-nothing"
+	Privileged           = "privileged"
 	PruneData            = "prune-data"
 	PruneLastReplica     = "prune-last-replica"
+	PVCShrink            = "pvc-shrink"
+	RBACWidened          = "rbac-widened"
 	Restart              = "restart"
 	RolloutStopped       = "rollout-stopped"
 	ScaleToZero          = "scale-to-zero"
@@ -69,6 +74,7 @@ func FindingKinds() []FindingKind {
 		{v1alpha1.FindingDuplicateKey, v1alpha1.SeverityCaution, "A list has two items with one key, which an API server rejects; the last one is kept."},
 		{EvictionWaits, v1alpha1.SeverityInfo, "A workload stays for now where it would have to leave: evictions take turns, or are stopped."},
 		{FailoverBlocked, v1alpha1.SeverityCaution, "A workload is pinned to its clusters and does not move away from a failed one."},
+		{FailoverWouldViolate, v1alpha1.SeverityCaution, "After the change the loss of a cluster would leave a workload without a place that its policy asks for."},
 		{FewerThanMinGroups, v1alpha1.SeverityBlocker, "Fewer groups of clusters are eligible than a spread constraint asks for."},
 		{v1alpha1.FindingFieldIgnored, v1alpha1.SeverityInfo, "A field is accepted but has no effect here."},
 		{Headroom, v1alpha1.SeverityCaution, "A cluster gets more than it has room for."},
@@ -76,6 +82,7 @@ func FindingKinds() []FindingKind {
 		{v1alpha1.FindingHelmHook, v1alpha1.SeverityCaution, "A chart has a hook, which is not applied."},
 		{HPAMultiplied, v1alpha1.SeverityCaution, "An autoscaler goes to several clusters, and its maximum with it."},
 		{HPAOwned, v1alpha1.SeverityInfo, "An autoscaler owns the replicas of a workload; its share is only where it starts."},
+		{ImmutableField, v1alpha1.SeverityBlocker, "A field changes that an API server does not let change."},
 		{v1alpha1.FindingInvalidConfiguration, v1alpha1.SeverityBlocker, "A document of the configuration has an error."},
 		{v1alpha1.FindingInvalidDocument, v1alpha1.SeverityBlocker, "A file or document cannot be read; what it held before stays."},
 		{v1alpha1.FindingInvalidPolicy, v1alpha1.SeverityBlocker, "A policy has an error and counts as absent."},
@@ -93,8 +100,11 @@ func FindingKinds() []FindingKind {
 		{v1alpha1.FindingOverrideNoOp, v1alpha1.SeverityInfo, "An override changes nothing."},
 		{PolicyConflict, v1alpha1.SeverityCaution, "Two policies claim one object and only their names decide."},
 		{PolicySelectsNothing, v1alpha1.SeverityCaution, "A policy selects no object."},
+		{Privileged, v1alpha1.SeverityCaution, "Pods may newly do what reaches beyond them: host paths, host network, capabilities, root."},
 		{PruneData, v1alpha1.SeverityCaution, "An object that holds data, or much else, is removed or stays behind as an orphan."},
 		{PruneLastReplica, v1alpha1.SeverityCaution, "The last copy of a workload in the fleet is removed."},
+		{PVCShrink, v1alpha1.SeverityBlocker, "A PersistentVolumeClaim asks for less than before, which no volume can do."},
+		{RBACWidened, v1alpha1.SeverityCaution, "A role or binding gives rights that it did not give before."},
 		{Restart, v1alpha1.SeverityCaution, "A pod template changes, so that pods are replaced."},
 		{RolloutStopped, v1alpha1.SeverityBlocker, "A commit does not spread to more clusters, since something that it has reached is not healthy."},
 		{ScaleToZero, v1alpha1.SeverityCaution, "A workload that had replicas has none."},

@@ -159,29 +159,6 @@ func (c *computation) reportNotServed() {
 	}
 }
 
-// reportMissingReferences names what a workload refers to, what Git has, and what neither goes along
-// nor is there already.
-func (c *computation) reportMissingReferences() {
-	for _, it := range c.items {
-		for _, key := range it.traits.needs {
-			need := c.byKey[key]
-			if need == nil {
-				continue
-			}
-			ref := it.ref
-			for _, t := range it.targets {
-				if _, held := c.held(t.cluster, key); held || need.goesTo(t.cluster) {
-					continue
-				}
-				c.findings.add(finding{
-					ID: MissingReference, Message: fmt.Sprintf("%s refers to %s, which does not go along", ref, need.ref),
-					Source: it.Origin.Source, Repository: it.source.Source, Object: &ref, Clusters: []string{c.clusters[t.cluster].Name},
-				})
-			}
-		}
-	}
-}
-
 // reportDataPrunes names what takes data along when it goes.
 func (c *computation) reportDataPrunes(cluster int) {
 	for _, ch := range c.changes[cluster] {

@@ -52,10 +52,12 @@ func (v *preview) configure(cluster string, before, ch *ObjectChange) configured
 		}
 		diff = v.diff(withoutFields(base.Object, before.pair.target.lent), withoutFields(head.Object, ch.pair.target.lent))
 		v.diffs[key] = diff
+		v.assess(key, ch.pair.item, base.Object, head.Object, diff, head)
 		if render.IsSecret(head.Object) {
 			v.secretValues += len(diff)
 		}
 	}
+	v.noteRisks(cluster, ch.pair.item, key)
 	for _, d := range diff {
 		origin := head.OriginOf(d.pointer)
 		c.fields = append(c.fields, ReportField{Path: d.path, Old: d.old, New: d.new, Origin: &origin})

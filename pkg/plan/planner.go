@@ -96,6 +96,8 @@ type computation struct {
 	changes [][]ObjectChange
 	// secretsUnchecked marks clusters on which Secrets could not be compared.
 	secretsUnchecked []bool
+	// unknownClasses are, by kind of class, the clusters whose names of it are needed and not known.
+	unknownClasses map[int]map[string]bool
 	// moves by the key of the object that leaves, in the order of keys.
 	moves moveSet
 	// pacer lets evictions take turns.

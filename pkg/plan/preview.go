@@ -53,9 +53,13 @@ type preview struct {
 	listed        map[listedKey]*listed
 	held          map[heldKey][]string
 	diffs         map[diffKey][]fieldChange
-	maskers       map[v1alpha1.ObjectKey]*masker
-	changed       map[string]bool
-	restarts      map[v1alpha1.ObjectReference]*restart
+	// risks are what a reviewer must know of two versions of an object.
+	risks    map[diffKey]assessment
+	maskers  map[v1alpha1.ObjectKey]*masker
+	changed  map[string]bool
+	restarts map[v1alpha1.ObjectReference]*restart
+	// unasked are clusters of which it was not asked what their loss would do.
+	unasked map[string]bool
 	// secretValues counts the changed values of Secrets.
 	secretValues int
 }
@@ -246,7 +250,7 @@ func addReplicas(sum, n *int64) *int64 {
 func (v *preview) collectChanges() {
 	v.listed, v.held = map[listedKey]*listed{}, map[heldKey][]string{}
 	v.diffs, v.maskers = map[diffKey][]fieldChange{}, map[v1alpha1.ObjectKey]*masker{}
-	v.restarts = map[v1alpha1.ObjectReference]*restart{}
+	v.restarts, v.risks = map[v1alpha1.ObjectReference]*restart{}, map[diffKey]assessment{}
 	for _, cc := range v.head.Clusters {
 		for i := range cc.Objects {
 			ch := &cc.Objects[i]
@@ -265,7 +269,10 @@ func (v *preview) collect(cluster string, before, ch *ObjectChange) {
 	switch ch.Action {
 	case v1alpha1.ActionConfigure:
 		v.configured = append(v.configured, v.configure(cluster, before, ch))
-	case v1alpha1.ActionCreate, v1alpha1.ActionPrune:
+	case v1alpha1.ActionCreate:
+		v.list(cluster, ch)
+		v.assessNew(cluster, ch)
+	case v1alpha1.ActionPrune:
 		v.list(cluster, ch)
 	case v1alpha1.ActionSkip:
 		key := heldKey{ch.ObjectReference, ch.Gate, ch.Reason}
@@ -360,17 +367,8 @@ func (v *preview) findChangeRisks() {
 	v.reportRestarts()
 	v.reportLastCopies()
 	v.reportLargeChange()
+	v.reportFailover()
 	v.reportStaleSnapshot()
-}
-
-// largeFleet is the least number of clusters for which touching most of them is worth a word.
-const largeFleet = 10
-
-func (v *preview) reportLargeChange() {
-	total := len(v.head.Clusters)
-	if total >= largeFleet && len(v.changed)*2 > total {
-		v.findings.add(finding{ID: LargeChange, Message: fmt.Sprintf("%d of %d clusters change at once", len(v.changed), total), Clusters: keys(v.changed)})
-	}
 }
 
 // reportLastCopies names workloads that leave the fleet or keep no replica.

@@ -27,7 +27,11 @@ func previewChecks() []check {
 		},
 		{"schema", "schema", []string{SchemaInvalid}, (*preview).knowsSchema},
 		{"api-age", "API removed or deprecated", []string{APIRemoved, APIDeprecated}, (*preview).knowsVersion},
-		{"references", "references (ConfigMap, Secret, ServiceAccount, PersistentVolumeClaim)", []string{MissingReference}, nil},
+		{"immutable", "immutable fields", []string{ImmutableField, PVCShrink}, nil},
+		{
+			"references", "references (ConfigMap, Secret, ServiceAccount, PersistentVolumeClaim, classes)", []string{MissingReference},
+			(*preview).knowsClasses,
+		},
 		{
 			"overrides", "overrides apply",
 			[]string{v1alpha1.FindingOverrideFailed, v1alpha1.FindingOverrideConflict, v1alpha1.FindingOverrideNoMatch}, nil,
@@ -36,6 +40,11 @@ func previewChecks() []check {
 			"headroom", "room for the replicas", []string{Headroom, UnassignedReplicas},
 			func(_ *preview, c *v1alpha1.Cluster) bool { return c.Status.ResourceSummary != nil },
 		},
+		{
+			"failover", "room for what a lost cluster has", []string{FailoverWouldViolate},
+			func(v *preview, c *v1alpha1.Cluster) bool { return !v.unasked[c.Name] },
+		},
+		{"rights", "rights and what pods may do", []string{RBACWidened, Privileged}, nil},
 		{"prune", "data that goes or stays behind", []string{PruneData, PruneLastReplica}, (*preview).knowsHeld},
 		{"drift", "drift of what is there", []string{}, (*preview).knowsDrift},
 	}
@@ -50,6 +59,16 @@ func (v *preview) knowsVersion(c *v1alpha1.Cluster) bool {
 // knowsSchema tells whether the schemas of a cluster are known: its own, or those of its version.
 func (v *preview) knowsSchema(c *v1alpha1.Cluster) bool {
 	return v.head.at.snap.Facts[c.Name].Schemas != nil || v.knowsVersion(c)
+}
+
+// knowsClasses tells whether all classes that objects name on a cluster could be looked up.
+func (v *preview) knowsClasses(c *v1alpha1.Cluster) bool {
+	for _, names := range v.head.at.unknownClasses {
+		if names[c.Name] {
+			return false
+		}
+	}
+	return true
 }
 
 func (v *preview) knowsHeld(c *v1alpha1.Cluster) bool { return v.base.at.snap.Members[c.Name].Known }

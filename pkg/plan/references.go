@@ -13,6 +13,8 @@ import (
 type traits struct {
 	// needs are objects of the same namespace that it refers to and that propagateDeps sends along.
 	needs []v1alpha1.ObjectKey
+	// optional are those of them without which it starts as well.
+	optional map[v1alpha1.ObjectKey]bool
 	// scales is the workload that an autoscaler targets.
 	scales *v1alpha1.ObjectKey
 	// dependsOn are from its depends-on annotation.
@@ -28,10 +30,10 @@ type traits struct {
 func readTraits(o render.Object) traits {
 	annotations := o.GetAnnotations()
 	t := traits{
-		needs:      needs(o.Unstructured),
 		scales:     scaleTarget(o.Unstructured),
 		neverMoves: annotations[v1alpha1.AnnotationFailover] == "never",
 	}
+	t.needs, t.optional = needs(o.Unstructured)
 	t.dependsOn, t.badDependsOn = parseDependsOn(annotations[v1alpha1.AnnotationDependsOn])
 	t.wave, t.badWave = parseWave(annotations[v1alpha1.AnnotationWave])
 	if isCRD(o.Reference()) {
@@ -56,33 +58,46 @@ func podSpec(o *unstructured.Unstructured) map[string]any {
 // references collects the names that a manifest refers to, each once.
 type references struct {
 	namespace string
-	seen      map[v1alpha1.ObjectKey]bool
-	keys      []v1alpha1.ObjectKey
+	// seen has every name; optional those that are optional wherever they stand.
+	seen, optional map[v1alpha1.ObjectKey]bool
+	keys           []v1alpha1.ObjectKey
 }
 
-func (r *references) add(kind, name string) {
+func (r *references) add(kind, name string) { r.note(kind, name, false) }
+
+// from adds the name in a field of a reference that may say that it is optional.
+func (r *references) from(kind string, reference map[string]any, field string) {
+	r.note(kind, stringAt(reference, field), reference["optional"] == true)
+}
+
+func (r *references) note(kind, name string, optional bool) {
 	k := v1alpha1.ObjectKey{Kind: kind, Namespace: r.namespace, Name: name}
-	if name == "" || r.seen[k] {
+	if name == "" {
 		return
 	}
-	r.seen[k] = true
-	r.keys = append(r.keys, k)
+	if !r.seen[k] {
+		r.seen[k], r.optional[k] = true, true
+		r.keys = append(r.keys, k)
+	}
+	if !optional {
+		delete(r.optional, k)
+	}
 }
 
 // needs returns what a workload or Ingress cannot do without in its namespace: ConfigMaps, Secrets,
 // ServiceAccounts and PVCs of its pods, and the TLS Secrets of an Ingress. The PVCs that a StatefulSet
-// makes from its templates are its own.
-func needs(o *unstructured.Unstructured) []v1alpha1.ObjectKey {
-	r := &references{namespace: o.GetNamespace(), seen: map[v1alpha1.ObjectKey]bool{}}
+// makes from its templates are its own. The second result has those that are optional.
+func needs(o *unstructured.Unstructured) (all []v1alpha1.ObjectKey, optional map[v1alpha1.ObjectKey]bool) {
+	r := &references{namespace: o.GetNamespace(), seen: map[v1alpha1.ObjectKey]bool{}, optional: map[v1alpha1.ObjectKey]bool{}}
 	if gvk := o.GroupVersionKind(); gvk.Kind == "Ingress" && gvk.Group == "networking.k8s.io" {
 		for _, tls := range mapsAt(o.Object, "spec", "tls") {
 			r.add("Secret", stringAt(tls, "secretName"))
 		}
-		return r.keys
+		return r.keys, r.optional
 	}
 	spec := podSpec(o)
 	if spec == nil {
-		return nil
+		return nil, nil
 	}
 	if name := stringAt(spec, "serviceAccountName"); name != "default" {
 		r.add("ServiceAccount", name)
@@ -98,27 +113,27 @@ func needs(o *unstructured.Unstructured) []v1alpha1.ObjectKey {
 			r.addContainer(container)
 		}
 	}
-	return r.keys
+	return r.keys, r.optional
 }
 
 func (r *references) addContainer(container map[string]any) {
 	for _, from := range mapsAt(container, "envFrom") {
-		r.add("ConfigMap", stringAt(from, "configMapRef", "name"))
-		r.add("Secret", stringAt(from, "secretRef", "name"))
+		r.from("ConfigMap", mapAt(from, "configMapRef"), "name")
+		r.from("Secret", mapAt(from, "secretRef"), "name")
 	}
 	for _, env := range mapsAt(container, "env") {
-		r.add("ConfigMap", stringAt(env, "valueFrom", "configMapKeyRef", "name"))
-		r.add("Secret", stringAt(env, "valueFrom", "secretKeyRef", "name"))
+		r.from("ConfigMap", mapAt(env, "valueFrom", "configMapKeyRef"), "name")
+		r.from("Secret", mapAt(env, "valueFrom", "secretKeyRef"), "name")
 	}
 }
 
 func (r *references) addVolume(v map[string]any) {
-	r.add("ConfigMap", stringAt(v, "configMap", "name"))
-	r.add("Secret", stringAt(v, "secret", "secretName"))
+	r.from("ConfigMap", mapAt(v, "configMap"), "name")
+	r.from("Secret", mapAt(v, "secret"), "secretName")
 	r.add("PersistentVolumeClaim", stringAt(v, "persistentVolumeClaim", "claimName"))
 	for _, s := range mapsAt(v, "projected", "sources") {
-		r.add("ConfigMap", stringAt(s, "configMap", "name"))
-		r.add("Secret", stringAt(s, "secret", "name"))
+		r.from("ConfigMap", mapAt(s, "configMap"), "name")
+		r.from("Secret", mapAt(s, "secret"), "name")
 	}
 	// Volume plug-ins that read credentials name their Secret in one of two ways.
 	for _, plugin := range []string{"cephfs", "rbd", "scaleIO", "iscsi", "storageos", "flexVolume", "csi"} {
