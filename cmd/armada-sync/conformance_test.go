@@ -106,7 +106,7 @@ func cmdRejected(ts *testscript.TestScript, _ bool, args []string) {
 	got := []string{}
 	for _, r := range current(ts).placement(ts, args[0]).Rejected {
 		if r.Filter == args[1] {
-			got = append(got, r.Clusters...)
+			got = append(got, r.Clusters.Slice()...)
 		}
 	}
 	compare(ts, got, args[2:])

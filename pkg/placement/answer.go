@@ -269,7 +269,7 @@ const fewReasons = 12
 func (a *attempt) rejected() []Rejection {
 	type key struct{ by, reason string }
 	var byKey map[key]int
-	list, counts := make([]Rejection, 0, 4), make([]int, 0, 4)
+	list := make([]Rejection, 0, 4)
 	find := func(c *candidate) int {
 		for i := len(list) - 1; i >= max(0, len(list)-fewReasons); i-- {
 			if list[i].Filter == c.rejectedBy && list[i].Reason == c.reason {
@@ -288,28 +288,13 @@ func (a *attempt) rejected() []Rejection {
 			}
 			byKey[key{c.rejectedBy, c.reason}] = len(list)
 		}
-		list, counts = append(list, Rejection{Filter: c.rejectedBy, Reason: c.reason}), append(counts, 0)
+		list = append(list, Rejection{Filter: c.rejectedBy, Reason: c.reason, Clusters: a.fleet.none()})
 		return len(list) - 1
 	}
 	for i := range a.candidates {
 		if c := &a.candidates[i]; c.rejectedBy != "" {
-			n := find(c)
-			a.places[i] = int32(n)
-			counts[n]++
+			list[find(c)].Clusters.in.add(i)
 		}
-	}
-	names := a.lists.scratch
-	for n := range list {
-		list[n].Clusters, names = names[:0:counts[n]], names[counts[n]:]
-	}
-	for i := range a.candidates {
-		if c := &a.candidates[i]; c.rejectedBy != "" {
-			r := &list[a.places[i]]
-			r.Clusters = append(r.Clusters, c.Name)
-		}
-	}
-	for n := range list {
-		list[n].Clusters = a.lists.shared(list[n].Clusters)
 	}
 	slices.SortFunc(list, a.compareRejections)
 	return list

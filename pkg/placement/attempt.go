@@ -90,8 +90,8 @@ func (s *scheduler) try(q *query, g *group) *attempt {
 	for i := range a.candidates {
 		a.candidates[i].cluster = &s.fleet.clusters[i]
 	}
-	for i, share := range q.previous {
-		a.candidates[i].placed, a.candidates[i].own = true, share
+	for _, p := range q.previous {
+		a.candidates[p.cluster].placed, a.candidates[p.cluster].own = true, p.replicas
 	}
 	if s.tracing != nil {
 		a.trace = s.tracing.group(g)

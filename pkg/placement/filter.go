@@ -23,7 +23,7 @@ func filters() []filter {
 		// the kind is not served there
 		{"APIEnablement", apiEnablement, "install the kind's CRD there, or let a policy place the CRD there"},
 		// the policy does not tolerate its taints
-		{"TaintToleration", taintToleration, "tolerate the taint in placement.clusterTolerations, or take it off the cluster"},
+		{filterOfTaints, taintToleration, "tolerate the taint in placement.clusterTolerations, or take it off the cluster"},
 		// the policy selects other clusters, or whoever asks may not use it
 		{"ClusterAffinity", clusterAffinity, "change the cluster's labels or fields so that the affinity selects it, or widen the affinity"},
 		// the field that constraints group by is not set
@@ -44,6 +44,9 @@ const (
 	rejectedByWeight = "Weight"
 	rejectedByShare  = "NoShare"
 )
+
+// filterOfTaints is the only filter that reads taints, and the time.
+const filterOfTaints = "TaintToleration"
 
 // rejections is the order of Decision.Rejected.
 func rejections() map[string]int {

@@ -6,11 +6,14 @@ package placement
 func apiEnablement(a *attempt) check {
 	w := a.query.Workload
 	served := a.fleet.served[kind{w.APIVersion, w.Kind}]
-	reason := "serves no " + w.APIVersion + " " + w.Kind
+	reason := ""
 	return func(c *candidate) string {
 		if served.has(c.index) || a.fleet.servesAll.has(c.index) || a.query.placed(c.index) ||
 			a.query.CRDOnClusters[c.Name] || a.query.Held[c.Name] {
 			return ""
+		}
+		if reason == "" {
+			reason = "serves no " + w.APIVersion + " " + w.Kind
 		}
 		return reason
 	}

@@ -30,6 +30,7 @@ type Fleet struct {
 	failback time.Duration
 	// clusters by name.
 	clusters []cluster
+	names    []string
 	byName   map[string]int
 	// resources numbers the resources that any cluster offers.
 	resources map[corev1.ResourceName]int
@@ -75,10 +76,10 @@ func NewFleet(clusters []v1alpha1.Cluster, now time.Time, options Options) *Flee
 	}
 	slices.SortStableFunc(sorted, func(a, b *v1alpha1.Cluster) int { return strings.Compare(a.Name, b.Name) })
 	sorted = slices.CompactFunc(sorted, func(a, b *v1alpha1.Cluster) bool { return a.Name == b.Name })
-	f.clusters = make([]cluster, len(sorted))
+	f.clusters, f.names = make([]cluster, len(sorted)), make([]string, len(sorted))
 	f.servesAll = newClusterSet(len(sorted))
 	for i, c := range sorted {
-		f.byName[c.Name] = i
+		f.byName[c.Name], f.names[i] = i, c.Name
 		f.clusters[i] = f.facts(c, i)
 		f.listServed(c, i)
 	}

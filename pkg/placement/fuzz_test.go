@@ -37,7 +37,7 @@ func FuzzSchedule(f *testing.F) {
 				sum += *c.Replicas
 			}
 			for _, rejected := range d.Rejected {
-				answered += len(rejected.Clusters)
+				answered += rejected.Clusters.Len()
 			}
 			if answered != len(fleet.clusters) {
 				t.Fatalf("%d of %d clusters are answered: %+v", answered, len(fleet.clusters), d)

@@ -168,12 +168,12 @@ func (s *scheduler) recalled(q *query) (Decision, bool) {
 	d.Workload = q.Workload
 	g := q.order()[0]
 	for _, x := range s.recall.changed {
-		was, is := s.recall.before.outcome(e.query, g, x.index), s.outcome(q, g, x.index)
+		was, is := s.outcomes(e.query, q, g, x)
 		switch {
 		case was == is && (x.taints || is.by != ""):
 		case e.stood && !q.placed(x.index):
 			from, to := s.recall.before.left(q, &d, was, x.index), s.left(q, &d, is, x.index)
-			d.Rejected = s.moveRejection(d.Rejected, s.fleet.clusters[x.index].Name, from, to)
+			d.Rejected = s.moveRejection(d.Rejected, x.index, from, to)
 		default:
 			return Decision{}, false
 		}
@@ -190,20 +190,48 @@ type outcome struct {
 	until                time.Time
 }
 
-func (s *scheduler) outcome(q *query, g *group, cluster int) outcome {
-	a := &attempt{scheduler: s, query: q, group: g}
-	own, placed := q.previous[cluster]
-	c := candidate{cluster: &s.fleet.clusters[cluster], placed: placed, own: own}
+// outcomes are what the filters say of a cluster that has changed: as it was, and as it is. was and is are
+// the same request, asked of the one fleet and of the other. Where only taints have changed, what the other
+// filters prepare is used for both.
+func (s *scheduler) outcomes(was, is *query, g *group, x changedCluster) (before, now outcome) {
+	a := &attempt{scheduler: s.recall.before, query: was, group: g}
+	b := &attempt{scheduler: s, query: is, group: g}
+	old, changed := a.candidate(x.index), b.candidate(x.index)
 	for _, f := range s.filters {
-		reject := f.prepare(a)
-		if reject == nil {
-			continue
-		}
-		if reason := reject(&c); reason != "" {
-			c.rejectedBy, c.reason = f.name, reason
+		if old.rejectedBy != "" && changed.rejectedBy != "" {
 			break
 		}
+		reject := f.prepare(b)
+		if old.rejectedBy == "" {
+			rejectOld := reject
+			if !x.taints || f.name == filterOfTaints {
+				rejectOld = f.prepare(a)
+			}
+			rejectOld.ask(&old, f.name)
+		}
+		if changed.rejectedBy == "" {
+			reject.ask(&changed, f.name)
+		}
 	}
+	return old.outcome(), changed.outcome()
+}
+
+func (a *attempt) candidate(cluster int) candidate {
+	own, placed := a.query.previous.of(cluster)
+	return candidate{cluster: &a.fleet.clusters[cluster], placed: placed, own: own}
+}
+
+// ask writes the answer of a filter into the candidate.
+func (c check) ask(to *candidate, filter string) {
+	if c == nil {
+		return
+	}
+	if reason := c(to); reason != "" {
+		to.rejectedBy, to.reason = filter, reason
+	}
+}
+
+func (c *candidate) outcome() outcome {
 	return outcome{c.rejectedBy, c.reason, c.pinnedBy, c.stays, c.tier, c.full, c.until}
 }
 
@@ -236,7 +264,7 @@ func (s *scheduler) left(q *query, d *Decision, o outcome, cluster int) Rejectio
 }
 
 // moveRejection returns a list of rejections with one cluster under another reason.
-func (s *scheduler) moveRejection(list []Rejection, cluster string, from, to Rejection) []Rejection {
+func (s *scheduler) moveRejection(list []Rejection, cluster int, from, to Rejection) []Rejection {
 	same := func(x, y Rejection) bool { return x.Filter == y.Filter && x.Reason == y.Reason }
 	if same(from, to) {
 		return list
@@ -245,17 +273,17 @@ func (s *scheduler) moveRejection(list []Rejection, cluster string, from, to Rej
 	placed := false
 	for _, r := range list {
 		if same(r, from) {
-			r.Clusters = s.lists.without(r.Clusters, cluster)
+			r.Clusters = r.Clusters.without(cluster)
 		}
 		if same(r, to) {
-			r.Clusters, placed = s.lists.with(r.Clusters, cluster), true
+			r.Clusters, placed = r.Clusters.with(cluster), true
 		}
-		if len(r.Clusters) > 0 {
+		if r.Clusters.Len() > 0 {
 			moved = append(moved, r)
 		}
 	}
 	if !placed {
-		to.Clusters = []string{cluster}
+		to.Clusters = s.fleet.none().with(cluster)
 		at, _ := slices.BinarySearchFunc(moved, to, s.compareRejections)
 		moved = slices.Insert(moved, at, to)
 	}
@@ -276,7 +304,8 @@ func (s *scheduler) refresh(q *query, d *Decision) bool {
 	for i := range d.Clusters {
 		c := &d.Clusters[i]
 		at := s.fleet.byName[c.Name]
-		capacity, _, known := s.ledger.capacity(at, &q.demand, q.previous[at])
+		own, _ := q.previous.of(at)
+		capacity, _, known := s.ledger.capacity(at, &q.demand, own)
 		if known == (c.Capacity != nil) && (!known || capacity == *c.Capacity) {
 			continue
 		}
@@ -297,7 +326,10 @@ func (s *scheduler) refresh(q *query, d *Decision) bool {
 // remember keeps a decision for the next Schedule.
 func (r *recall) remember(q *query, d *Decision, stood bool) {
 	if r != nil {
-		e := cmp.Or(q.remembered, &remembered{})
+		e := q.remembered
+		if e == nil {
+			e = &remembered{}
+		}
 		q.remembered = nil
 		e.query, e.decision, e.stood = q, *d, stood
 		r.now[q.Workload.Key()] = e

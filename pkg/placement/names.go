@@ -1,77 +1,103 @@
 package placement
 
 import (
-	"hash/maphash"
+	"encoding/json"
+	"iter"
+	"math/bits"
 	"slices"
 )
 
-// nameLists keeps lists of clusters, sorted by name, so that decisions which reject the same clusters
-// share one: among thousands of decisions over a thousand clusters they are most of the memory.
-type nameLists struct {
-	seed   maphash.Seed
-	byHash map[uint64][]string
-	edited map[edit][]string
-	// scratch is room for the names of all clusters.
-	scratch []string
+// ClusterNames are names of clusters, sorted. They are kept as one bit for each cluster of the fleet:
+// thousands of decisions say of almost every one of a thousand clusters why it is not chosen, and spelled
+// out these lists would be most of the memory. In JSON they are a list. The zero value is empty; values are
+// never changed and may be shared.
+type ClusterNames struct {
+	// fleet are the names of all clusters that there are, sorted.
+	fleet []string
+	in    clusterSet
 }
 
-// edit is a list, by where it lies, with one name more or less.
-type edit struct {
-	first *string
-	count int
-	name  string
-	more  bool
-}
-
-func newNameLists(clusters int) *nameLists {
-	return &nameLists{maphash.MakeSeed(), map[uint64][]string{}, map[edit][]string{}, make([]string, clusters)}
-}
-
-// shared returns a list that is equal to this one, which may be overwritten afterwards.
-func (l *nameLists) shared(names []string) []string {
-	// Ends and length tell most lists apart; what they do not is compared.
-	var h maphash.Hash
-	h.SetSeed(l.seed)
-	h.WriteString(names[0])
-	h.WriteString(names[len(names)/2])
-	h.WriteString(names[len(names)-1])
-	h.WriteByte(byte(len(names)))
-	h.WriteByte(byte(len(names) >> 8))
-	key := h.Sum64()
-	if known, ok := l.byHash[key]; ok && slices.Equal(known, names) {
-		return known
+// NewClusterNames makes a list of its own of names.
+func NewClusterNames(names ...string) ClusterNames {
+	own := slices.Compact(slices.Sorted(slices.Values(names)))
+	n := ClusterNames{fleet: own, in: newClusterSet(len(own))}
+	for i := range own {
+		n.in.add(i)
 	}
-	list := slices.Clone(names)
-	l.byHash[key] = list
-	return list
+	return n
 }
 
-// with returns a list with one more name, without with one less.
-func (l *nameLists) with(names []string, name string) []string {
-	return l.edit(names, name, true, func(at int, found bool) []string {
-		if found {
-			return names
+// All are the names in order.
+func (n ClusterNames) All() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for at, word := range n.in {
+			for ; word != 0; word &= word - 1 {
+				if !yield(n.fleet[at*64+bits.TrailingZeros64(word)]) {
+					return
+				}
+			}
 		}
-		list := make([]string, 0, len(names)+1)
-		return append(append(append(list, names[:at]...), name), names[at:]...)
-	})
-}
-
-func (l *nameLists) without(names []string, name string) []string {
-	return l.edit(names, name, false, func(at int, found bool) []string {
-		if !found {
-			return names
-		}
-		return slices.Concat(names[:at], names[at+1:])
-	})
-}
-
-func (l *nameLists) edit(names []string, name string, more bool, make func(at int, found bool) []string) []string {
-	key := edit{&names[0], len(names), name, more}
-	if list, ok := l.edited[key]; ok {
-		return list
 	}
-	list := make(slices.BinarySearch(names, name))
-	l.edited[key] = list
-	return list
 }
+
+// Slice spells the names out.
+func (n ClusterNames) Slice() []string {
+	return slices.AppendSeq(make([]string, 0, n.Len()), n.All())
+}
+
+// Len is how many there are.
+func (n ClusterNames) Len() int {
+	count := 0
+	for _, word := range n.in {
+		count += bits.OnesCount64(word)
+	}
+	return count
+}
+
+// Contains tells whether a name is one of them.
+func (n ClusterNames) Contains(name string) bool {
+	at, ok := slices.BinarySearch(n.fleet, name)
+	return ok && n.in.has(at)
+}
+
+// Equal tells whether two have the same names.
+func (n ClusterNames) Equal(o ClusterNames) bool {
+	if n.Len() != o.Len() {
+		return false
+	}
+	for name := range n.All() {
+		if !o.Contains(name) {
+			return false
+		}
+	}
+	return true
+}
+
+// MarshalJSON writes the list.
+func (n ClusterNames) MarshalJSON() ([]byte, error) { return json.Marshal(n.Slice()) }
+
+// UnmarshalJSON reads a list.
+func (n *ClusterNames) UnmarshalJSON(data []byte) error {
+	var names []string
+	if err := json.Unmarshal(data, &names); err != nil {
+		return err
+	}
+	*n = NewClusterNames(names...)
+	return nil
+}
+
+// with returns the names and that of one more cluster of the fleet, without all but that of one.
+func (n ClusterNames) with(cluster int) ClusterNames {
+	n.in = slices.Clone(n.in)
+	n.in.add(cluster)
+	return n
+}
+
+func (n ClusterNames) without(cluster int) ClusterNames {
+	n.in = slices.Clone(n.in)
+	n.in[cluster/64] &^= 1 << (cluster % 64)
+	return n
+}
+
+// none are no clusters of a fleet yet.
+func (f *Fleet) none() ClusterNames { return ClusterNames{f.names, newClusterSet(len(f.names))} }

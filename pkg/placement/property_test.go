@@ -200,7 +200,7 @@ func checkWhole(t *rapid.T, r *Request, d *Decision, clusters []v1alpha1.Cluster
 		}
 	}
 	for _, rejection := range d.Rejected {
-		for _, c := range rejection.Clusters {
+		for c := range rejection.Clusters.All() {
 			seen[c]++
 		}
 		if rejection.Reason == "" {

@@ -28,8 +28,9 @@ func (d division) byCapacity() bool { return d == dynamic || d == aggregated }
 // query is a request made ready to be decided: everything compiled, nothing decided.
 type query struct {
 	*Request
-	// place among the requests.
+	// place among the requests, and slot of the answer among the decisions.
 	place    int
+	slot     int
 	division division
 	demand   demand
 	digest   string
@@ -47,7 +48,7 @@ type query struct {
 	least, most int64
 	bestEffort  bool
 	// previous shares by index of the cluster, and whether all previous clusters are in the fleet.
-	previous map[int]int64
+	previous previousShares
 	complete bool
 	evicting map[string]bool
 	// fresh asks for a decision that does not look at the previous one, other than at its affinity group
@@ -98,11 +99,12 @@ func (f *Fleet) newQuery(r *Request) *query {
 }
 
 func (q *query) readPrevious(f *Fleet) {
-	q.previous, q.complete = map[int]int64{}, true
+	q.complete = true
 	p := q.Previous
 	if p == nil {
 		return
 	}
+	q.previous = make(previousShares, 0, len(p.Clusters))
 	for _, c := range p.Clusters {
 		i, ok := f.byName[c.Name]
 		if !ok {
@@ -113,7 +115,7 @@ func (q *query) readPrevious(f *Fleet) {
 		if c.Replicas != nil && q.Replicas != nil {
 			share = max(*c.Replicas, 0)
 		}
-		q.previous[i] = share
+		q.previous = q.previous.with(i, share)
 	}
 	if len(p.Evicting) > 0 {
 		q.evicting = make(map[string]bool, len(p.Evicting))
@@ -147,7 +149,7 @@ func (q *query) unchanged() bool {
 
 // placed tells that the previous decision names the cluster.
 func (q *query) placed(c int) bool {
-	_, ok := q.previous[c]
+	_, ok := q.previous.of(c)
 	return ok
 }
 

@@ -3,6 +3,7 @@ package placement
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
@@ -30,41 +31,44 @@ func (s *scheduler) schedule(requests []Request) []Decision {
 	for _, q := range queries {
 		s.bookPrevious(q)
 	}
-	slices.SortFunc(queries, func(a, b *query) int {
-		return cmp.Or(
-			cmp.Compare(b.ClassPriority, a.ClassPriority),
-			cmp.Compare(b.PolicyPriority, a.PolicyPriority),
-			a.Workload.Compare(b.Workload),
-			cmp.Compare(a.place, b.place),
-		)
-	})
 	decisions := make([]Decision, len(queries))
+	slices.SortFunc(queries, compareQueries)
 	for i, q := range queries {
-		decisions[i] = s.decide(q)
+		q.slot = i
+	}
+	slices.SortStableFunc(queries, comparePriorities)
+	for _, q := range queries {
+		decisions[q.slot] = s.decide(q)
 	}
 	// What an earlier one found no room for may fit in the room that a later one gave up. Each round
 	// needs one that did not fit before to move; a few are enough for any but made-up fleets.
 	for round := 0; s.released && round < 4; round++ {
 		s.released = false
-		for i, q := range queries {
-			if decisions[i].Error != "" && q.err == nil {
-				decisions[i] = s.decide(q)
+		for _, q := range queries {
+			if decisions[q.slot].Error != "" && q.err == nil {
+				decisions[q.slot] = s.decide(q)
 			}
 		}
 	}
 	s.followGroups(queries, decisions)
-	order := make([]int, len(decisions))
-	for i := range order {
-		order[i] = i
+	return decisions
+}
+
+// compareQueries orders by workload; of several requests about one the first to be decided comes first.
+func compareQueries(a, b *query) int {
+	x, y := &a.Workload, &b.Workload
+	if c := cmp.Or(strings.Compare(x.Namespace, y.Namespace), strings.Compare(x.Kind, y.Kind)); c != 0 {
+		return c
 	}
-	slices.SortFunc(order, func(x, y int) int {
-		return cmp.Or(decisions[x].Workload.Compare(decisions[y].Workload), cmp.Compare(x, y))
-	})
-	sorted := make([]Decision, len(decisions))
-	for to, from := range order {
-		sorted[to] = decisions[from]
+	if c := strings.Compare(x.Name, y.Name); c != 0 {
+		return c
 	}
-	return sorted
+	return cmp.Or(x.Compare(*y), comparePriorities(a, b), cmp.Compare(a.place, b.place))
+}
+
+// comparePriorities orders by which of two is decided first where capacity is scarce.
+func comparePriorities(a, b *query) int {
+	return cmp.Or(cmp.Compare(b.ClassPriority, a.ClassPriority), cmp.Compare(b.PolicyPriority, a.PolicyPriority))
 }
 
 // scheduler is what the decisions of one Schedule share.
@@ -80,9 +84,6 @@ type scheduler struct {
 	// candidates is the memory of one attempt, used again by the next.
 	candidates []candidate
 	eligible   []*candidate
-	// places is the memory in which rejected counts.
-	places []int32
-	lists  *nameLists
 	// classes of clusters by what they are equal in.
 	classes map[facets]*classes
 	// recall is what a Memory knows of the Schedule before; nil without one.
@@ -97,7 +98,7 @@ func newScheduler(f *Fleet) *scheduler {
 		fleet: f, ledger: newLedger(f), neighbours: newNeighbours(len(f.clusters)),
 		filters: filters(), rejections: rejections(),
 		candidates: make([]candidate, len(f.clusters)), eligible: make([]*candidate, 0, len(f.clusters)),
-		places: make([]int32, len(f.clusters)), lists: newNameLists(len(f.clusters)), classes: map[facets]*classes{},
+		classes: map[facets]*classes{},
 	}
 }
 
@@ -107,19 +108,20 @@ func newScheduler(f *Fleet) *scheduler {
 func (s *scheduler) followGroups(queries []*query, decisions []Decision) {
 	for range 6 {
 		settled := true
-		for i, q := range queries {
+		for _, q := range queries {
+			before := &decisions[q.slot]
 			if q.err != nil || q.Strategy.WorkloadAffinity == nil || q.division.byCapacity() {
 				continue
 			}
-			s.unbook(q, &decisions[i])
+			s.unbook(q, before)
 			s.bookPrevious(q)
-			q.going = make(map[int]bool, len(decisions[i].Clusters))
-			for j := range decisions[i].Clusters {
-				q.going[s.fleet.byName[decisions[i].Clusters[j].Name]] = true
+			q.going = make(map[int]bool, len(before.Clusters))
+			for j := range before.Clusters {
+				q.going[s.fleet.byName[before.Clusters[j].Name]] = true
 			}
 			d := s.decide(q)
-			settled = settled && samePlaces(&d, &decisions[i])
-			decisions[i] = d
+			settled = settled && samePlaces(&d, before)
+			*before = d
 		}
 		if settled {
 			return
@@ -253,8 +255,8 @@ func (s *scheduler) standing(q *query) (*attempt, bool) {
 		return nil, false
 	}
 	assigned := int64(0)
-	for _, share := range q.previous {
-		assigned = addAmounts(assigned, share)
+	for _, p := range q.previous {
+		assigned = addAmounts(assigned, p.replicas)
 	}
 	if assigned != *q.Replicas {
 		return nil, false // something found no place then and is tried again
@@ -285,7 +287,7 @@ func (s *scheduler) unmoved(q *query) (*attempt, bool) {
 // opened: of the filters only these do that.
 func (a *attempt) mustLeave(c *candidate) bool {
 	switch c.rejectedBy {
-	case "Terminating", "TaintToleration", "ClusterAffinity":
+	case "Terminating", filterOfTaints, "ClusterAffinity":
 		return true
 	}
 	return a.query.evicting[c.Name]
@@ -297,9 +299,9 @@ func (s *scheduler) bookPrevious(q *query)   { s.eachPrevious(q, 1, s.ledger.cha
 func (s *scheduler) unbookPrevious(q *query) { s.eachPrevious(q, -1, s.ledger.take) }
 
 func (s *scheduler) eachPrevious(q *query, delta int, charge func(int, *demand, int64)) {
-	for c, share := range q.previous {
-		charge(c, &q.demand, s.fleet.bill(c, share, share))
-		s.neighbours.book(q, c, delta)
+	for _, p := range q.previous {
+		charge(p.cluster, &q.demand, s.fleet.bill(p.cluster, p.replicas, p.replicas))
+		s.neighbours.book(q, p.cluster, delta)
 	}
 }
 
@@ -307,11 +309,13 @@ func (s *scheduler) book(q *query, d *Decision) {
 	kept := 0
 	for i := range d.Clusters {
 		c := s.fleet.byName[d.Clusters[i].Name]
-		if share := d.Clusters[i].Replicas; q.placed(c) && (share == nil || *share >= q.previous[c]) {
+		share := d.Clusters[i].Replicas
+		own, placed := q.previous.of(c)
+		if placed && (share == nil || *share >= own) {
 			kept++
 		}
-		if share := d.Clusters[i].Replicas; share != nil {
-			s.ledger.charge(c, &q.demand, s.fleet.bill(c, *share, q.previous[c]))
+		if share != nil {
+			s.ledger.charge(c, &q.demand, s.fleet.bill(c, *share, own))
 		}
 		s.neighbours.book(q, c, 1)
 	}
@@ -327,7 +331,8 @@ func (s *scheduler) unbook(q *query, d *Decision) {
 	for i := range d.Clusters {
 		c := s.fleet.byName[d.Clusters[i].Name]
 		if share := d.Clusters[i].Replicas; share != nil {
-			s.ledger.take(c, &q.demand, s.fleet.bill(c, *share, q.previous[c]))
+			own, _ := q.previous.of(c)
+			s.ledger.take(c, &q.demand, s.fleet.bill(c, *share, own))
 		}
 		s.neighbours.book(q, c, -1)
 	}

@@ -108,7 +108,7 @@ func (s *scheduler) explainCluster(q *query, d *Decision, cluster int) *ClusterT
 		t.Chosen = t.Chosen || d.Clusters[i].Name == t.Name
 	}
 	for _, r := range d.Rejected {
-		if slices.Contains(r.Clusters, t.Name) {
+		if r.Clusters.Contains(t.Name) {
 			t.RejectedBy, t.Reason = r.Filter, r.Reason
 		}
 	}

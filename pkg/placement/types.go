@@ -124,13 +124,12 @@ type Assignment struct {
 	Reasons  []string `json:"reasons"`
 }
 
-// Rejection lists clusters that one filter rejected for one reason. Decisions share their lists, which
-// must not be changed.
+// Rejection lists clusters that one filter rejected for one reason.
 type Rejection struct {
 	// Filter is one of the names of the filters, or Spread, Weight or NoShare.
-	Filter   string   `json:"filter"`
-	Reason   string   `json:"reason"`
-	Clusters []string `json:"clusters"`
+	Filter   string       `json:"filter"`
+	Reason   string       `json:"reason"`
+	Clusters ClusterNames `json:"clusters"`
 }
 
 // Note is a remark about a decision; ID is the id of a finding.

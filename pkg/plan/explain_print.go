@@ -138,7 +138,7 @@ func printFilters(out *page.Page, d *placement.Decision, g *placement.GroupTrace
 		for _, r := range d.Rejected {
 			if decided && r.Filter == f.Name {
 				said = true
-				out.Words(page.Faint, fmt.Sprintf("    − %d  ", len(r.Clusters)), 8, page.Scrub(r.Reason)+": "+clusterList(r.Clusters))
+				out.Words(page.Faint, fmt.Sprintf("    − %d  ", r.Clusters.Len()), 8, page.Scrub(r.Reason)+": "+clusterList(r.Clusters.Slice()))
 			}
 		}
 		if !said {
@@ -192,7 +192,7 @@ func printLeftOut(out *page.Page, d *placement.Decision, g *placement.GroupTrace
 		if slices.ContainsFunc(g.Filters, func(f placement.FilterTrace) bool { return f.Name == r.Filter }) {
 			continue
 		}
-		out.Words(page.Faint, fmt.Sprintf("    − %d  ", len(r.Clusters)), 8, r.Filter+", "+page.Scrub(r.Reason)+": "+clusterList(r.Clusters))
+		out.Words(page.Faint, fmt.Sprintf("    − %d  ", r.Clusters.Len()), 8, r.Filter+", "+page.Scrub(r.Reason)+": "+clusterList(r.Clusters.Slice()))
 	}
 }
 

@@ -146,7 +146,7 @@ func (c *computation) reportNotServed() {
 				continue
 			}
 			ref := it.ref
-			for _, name := range r.Clusters {
+			for name := range r.Clusters.All() {
 				if !goes[it.owner][name] {
 					continue
 				}

@@ -300,7 +300,7 @@ func (c *computation) purge(it *item, cluster int) v1alpha1.PurgeMode {
 // rejectedBy returns the filter that rejected a cluster.
 func rejectedBy(d placement.Decision, cluster string) string {
 	for _, r := range d.Rejected {
-		if slices.Contains(r.Clusters, cluster) {
+		if r.Clusters.Contains(cluster) {
 			return r.Filter
 		}
 	}

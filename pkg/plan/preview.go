@@ -150,7 +150,7 @@ func (v *preview) comparePlacement(before, after *PlacementEntry) (p ReportPlace
 func notChosen(e *PlacementEntry, listed map[string]bool) []ReportRejection {
 	all := []ReportRejection{}
 	for _, r := range e.Rejected {
-		rest := slices.DeleteFunc(slices.Clone(r.Clusters), func(name string) bool { return listed[name] })
+		rest := slices.DeleteFunc(r.Clusters.Slice(), func(name string) bool { return listed[name] })
 		if len(rest) > 0 {
 			all = append(all, ReportRejection{Filter: r.Filter, Reason: r.Reason, Clusters: rest})
 		}
@@ -202,7 +202,7 @@ func whyLeft(cluster string, after *PlacementEntry) (filter string, reasons []st
 		return "", []string{"gone from Git"}
 	}
 	for _, r := range after.Rejected {
-		if slices.Contains(r.Clusters, cluster) {
+		if r.Clusters.Contains(cluster) {
 			return r.Filter, []string{r.Reason}
 		}
 	}

@@ -89,7 +89,7 @@ func printPlacement(out *page.Page, e *PlacementEntry) {
 		out.Words(page.Plain, fmt.Sprintf("    %s  %4s  ", page.Pad(page.Scrub(a.Name), width), replicasOf(a.Replicas)), 12, text)
 	}
 	for _, r := range e.Rejected {
-		out.Words(page.Faint, "    not ", 8, fmt.Sprintf("%s: %s %s", clusterList(r.Clusters), r.Filter, page.Scrub(r.Reason)))
+		out.Words(page.Faint, "    not ", 8, fmt.Sprintf("%s: %s %s", clusterList(r.Clusters.Slice()), r.Filter, page.Scrub(r.Reason)))
 	}
 	if e.Unassigned > 0 {
 		out.Line("    %d replicas found no place", e.Unassigned)

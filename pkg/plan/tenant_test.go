@@ -40,7 +40,7 @@ func TestForbiddenClustersAreRejectedWithTheBound(t *testing.T) {
 		`{apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: shop}}`,
 		`{apiVersion: armada-sync.io/v1alpha1, kind: PropagationPolicy, metadata: {name: all, namespace: shop}, spec: {resourceSelectors: [{apiVersion: v1, kind: ConfigMap}]}}`)
 	want := []placement.Rejection{{
-		Filter: "ClusterAffinity", Clusters: []string{"eu-2", "us-1"},
+		Filter: "ClusterAffinity", Clusters: placement.NewClusterNames("eu-2", "us-1"),
 		Reason: `outside of spec.tenant.allowedClusters of source "shop": not among clusterNames (eu-1)`,
 	}}
 	if len(p.Placements) != 1 {
