@@ -62,12 +62,20 @@ func compileMerge(raw []byte) (step, error) {
 	return s, nil
 }
 
-// apply merges by the patch keys of a built-in type. Other types have no known keys here: for them
-// it is a JSON merge patch (RFC 7386), in which a list replaces a list, and a note says so.
+// apply merges by the patch keys of a built-in type, and by the list keys of a custom one that is defined.
+// For other types it is a JSON merge patch (RFC 7386), in which a list replaces a list, and a note says so.
 func (s mergeStep) apply(w *work) error {
 	meta, err := w.rules.patchMeta(w.apiVersion, w.kind)
 	if err != nil {
 		return err
+	}
+	if custom := w.custom.Structural(w.apiVersion, w.kind); meta == nil && custom != nil {
+		merged, err := mergeCustom(w.object, s.patch, custom)
+		if err != nil {
+			return fmt.Errorf("the patch cannot be merged%s", w.detail(err))
+		}
+		w.merged(merged)
+		return nil
 	}
 	if meta == nil {
 		w.note(v1alpha1.FindingJSONMergeUsed, "the patch keys of %s %s are not known: lists were replaced, not merged (JSON merge patch)", w.apiVersion, w.kind)

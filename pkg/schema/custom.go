@@ -250,6 +250,11 @@ func (unbounded) Done() <-chan struct{}       { return nil }
 func (unbounded) Err() error                  { return nil }
 func (unbounded) Value(any) any               { return nil }
 
+// Defines tells whether a kind is defined, well or not.
+func (c *Custom) Defines(apiVersion, kind string) bool {
+	return c != nil && c.kinds[kindOf(map[string]any{"apiVersion": apiVersion, "kind": kind})] != nil
+}
+
 // Structural returns the schema of a custom kind, nil where it is not known.
 func (c *Custom) Structural(apiVersion, kind string) *structural.Structural {
 	if c == nil {
