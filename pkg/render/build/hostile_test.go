@@ -1,3 +1,7 @@
+//go:build !race
+
+// The race detector takes several times the time and memory that are bounded here, and nothing here is concurrent.
+
 package build_test
 
 import (
@@ -12,11 +16,11 @@ import (
 	"github.com/armada-sync/armada-sync/pkg/render/build"
 )
 
-// maxPeak bounds the memory of a process that builds one hostile tree, and maxTime the build; the time
-// leaves room for a machine that has other things to do.
+// maxPeak bounds the memory of a process that builds one hostile tree, and maxTime the processor time, the
+// collector's included, so that it does not matter what else the machine does.
 const (
 	maxPeak = 256 << 20
-	maxTime = 10 * time.Second
+	maxTime = 2 * time.Second
 )
 
 // hostileCase names the case that a child process plays.
@@ -56,9 +60,9 @@ func playHostile(t *testing.T, reason string) {
 		files[name] = same[text]
 	}
 	files["beside.yaml"] = &fstest.MapFile{Data: []byte(configMap("beside"))}
-	start := time.Now()
+	start := processTime(t)
 	tree := mustBuild(t, build.New(), files, build.Options{Source: "shop"})
-	took := time.Since(start)
+	took := processTime(t) - start
 	peak := peakMemory(t)
 	t.Logf("took %s, %d MiB: %d objects, %d problems", took.Round(time.Millisecond), peak>>20, len(tree.Objects), len(tree.Problems))
 	if peak > maxPeak {
@@ -97,6 +101,58 @@ func peakMemory(t *testing.T) int {
 	}
 	t.Log("memory is not looked at: the kernel does not say")
 	return 0
+}
+
+// TestHostileCharts renders charts that ask for more than there is. Each is one finding, soon.
+func TestHostileCharts(t *testing.T) {
+	double := `{{ $s := "xxxxxxxxxxxxxxxx" }}{{ range until 60 }}{{ $s = print $s $s }}{{ end }}{{ $s }}`
+	for reason, template := range map[string]string{
+		"a list of a billion numbers":               `{{ range until 1000000000 }}x{{ end }}`,
+		"a number as a loop":                        `{{ range 1000000000 }}{{ end }}`,
+		"loops in loops":                            `{{ range until 100000 }}{{ range until 100000 }}{{ end }}{{ end }}`,
+		"a step of one over the range of integers":  `{{ untilStep -9223372036854775807 9223372036854775807 1 }}`,
+		"a sequence":                                `{{ seq 0 1 1000000000 }}`,
+		"a template that includes itself":           `{{ define "a" }}{{ include "a" . }}{{ end }}{{ include "a" . }}`,
+		"a template that runs itself":               `{{ define "a" }}{{ template "a" . }}{{ end }}{{ template "a" . }}`,
+		"a template that runs itself twice":         `{{ define "a" }}{{ if lt . 40 }}{{ include "a" (add1 .) }}{{ include "a" (add1 .) }}{{ end }}{{ end }}{{ include "a" 1 }}`,
+		"a text that doubles":                       double,
+		"a text that doubles by printf":             `{{ $s := "xxxxxxxx" }}{{ range until 60 }}{{ $s = printf "%s%s" $s $s }}{{ end }}`,
+		"a text that doubles by replacement":        `{{ $s := "xxxxxxxx" }}{{ range until 60 }}{{ $s = replace "x" "xx" $s }}{{ end }}`,
+		"a text that doubles by a pattern":          `{{ $s := "xxxxxxxx" }}{{ range until 60 }}{{ $s = regexReplaceAll "(.*)" $s "$1$1" }}{{ end }}`,
+		"a text a billion times":                    `{{ repeat 1000000000 "x" }}`,
+		"a wide number":                             `{{ printf "%999999d%999999d%999999d%999999d%999999d" 1 1 1 1 1 }}`,
+		"a deep indentation":                        `{{ indent 1000000000 "x" }}`,
+		"a map that doubles":                        `{{ $d := dict }}{{ range until 60 }}{{ $d = dict "a" $d "b" $d }}{{ end }}{{ $d }}`,
+		"a list that doubles":                       `{{ $l := list 1 }}{{ range until 60 }}{{ $l = concat $l $l }}{{ end }}`,
+		"a map that contains itself":                `{{ $d := dict }}{{ $_ := set $d "a" $d }}{{ $d | toYaml }}`,
+		"a text with aliases":                       `{{ fromYaml (printf "a: &a [%s]\nb: &b [*a,*a,*a,*a,*a,*a,*a]\nc: [*b,*b,*b,*b,*b,*b]" (repeat 100000 "1,")) }}`,
+		"a large text written again and again":      `{{ $s := repeat 1000000 "x" }}{{ range until 1000 }}{{ $s }}{{ end }}`,
+		"tpl in tpl":                                `{{ define "a" }}{{ tpl "{{ include \"a\" . }}" . }}{{ end }}{{ include "a" . }}`,
+		"a loop in tpl":                             `{{ tpl "{{ range 1000000000 }}{{ end }}" . }}`,
+		"a million passwords":                       `{{ range until 100000 }}{{ if derivePassword 1 "long" "a" "b" "c" }}{{ end }}{{ end }}`,
+		"files written again and again as a config": `{{ range until 100000 }}{{ if ($.Files.Glob "**").AsConfig }}{{ end }}{{ end }}`,
+	} {
+		t.Run(reason, func(t *testing.T) {
+			files := tree(map[string]string{
+				"web/Chart.yaml":       "apiVersion: v2\nname: web\nversion: 1.0.0\n",
+				"web/templates/a.yaml": template,
+				"web/files/large.txt":  strings.Repeat("0123456789\n", 100_000),
+			})
+			start := processTime(t)
+			built := mustBuild(t, build.New(), files, build.Options{Source: "shop"})
+			if took := processTime(t) - start; took > maxTime {
+				t.Errorf("it took %s", took)
+			} else {
+				t.Logf("%s", took.Round(time.Millisecond))
+			}
+			if len(built.Objects) > 0 || len(built.Problems) != 1 || len(built.FailedUnits) != 1 {
+				t.Fatalf("problems %v", built.Problems)
+			}
+			if got := built.Problems[0].Message; !strings.Contains(got, "asks for too much") && !strings.Contains(got, "exceeded maximum template depth") {
+				t.Errorf("the finding is %q", got)
+			}
+		})
+	}
 }
 
 func one(name, text string) map[string]string { return map[string]string{name: text} }

@@ -32,7 +32,7 @@ const (
 	MaxBytes = 16 << 20
 
 	// maxTime ends what the counts of the budget let through.
-	maxTime   = 2 * time.Second
+	maxTime   = 3 * time.Second / 2
 	maxPacked = 8
 )
 
