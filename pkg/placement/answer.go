@@ -127,13 +127,17 @@ func (q *query) leftOut() string {
 func (a *attempt) keep(why failure) Decision {
 	if a.query.err == nil {
 		a.filter()
+		a.weigh()
 	}
 	var kept []*candidate
 	for i := range a.candidates {
 		c := &a.candidates[i]
 		switch {
-		case c.placed && c.rejectedBy == "":
-			c.share = c.own
+		case c.placed && (c.rejectedBy == "" || c.rejectedBy == rejectedByWeight):
+			if c.rejectedBy != "" { // a weight of 0 is no filter: it removes nothing while there is nowhere else
+				a.eligible = append(a.eligible, c)
+			}
+			c.rejectedBy, c.reason, c.share = "", "", c.own
 			kept = append(kept, c)
 		case c.rejectedBy == "":
 			c.rejectedBy, c.reason = a.query.leftOut(), why.message

@@ -8,9 +8,6 @@ import (
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 )
 
-// podsPerNode is how many pods a node of a grade holds at most, the kubelet's default.
-const podsPerNode = 110
-
 // supply is what a cluster can hold.
 type supply struct {
 	// known tells that there is a summary whose allocatable counts pods. Otherwise there is no
@@ -24,12 +21,6 @@ type supply struct {
 	grades            []grade
 	// graded are the numbers of the resources that some grade names.
 	graded []int
-}
-
-// grade is a number of equal nodes: each has at least least[r] of the resource r.
-type grade struct {
-	count int64
-	least map[int]int64
 }
 
 func (f *Fleet) newSupply(c *v1alpha1.Cluster) supply {
@@ -52,36 +43,6 @@ func (f *Fleet) newSupply(c *v1alpha1.Cluster) supply {
 	s.readGrades(f, c)
 	return s
 }
-
-// readGrades reads the nodes by grade. Without models that say what a grade is they mean nothing.
-func (s *supply) readGrades(f *Fleet, c *v1alpha1.Cluster) {
-	models := map[uint][]v1alpha1.ResourceModelRange{}
-	for _, m := range c.Spec.ResourceModels {
-		models[m.Grade] = m.Ranges
-		for _, r := range m.Ranges {
-			s.graded = append(s.graded, f.resource(r.Name))
-		}
-	}
-	if len(models) == 0 {
-		return
-	}
-	slices.Sort(s.graded)
-	s.graded = slices.Compact(s.graded)
-	for _, m := range c.Status.ResourceSummary.AllocatableModelings {
-		ranges, ok := models[m.Grade]
-		if !ok || m.Count <= 0 {
-			continue
-		}
-		g := grade{count: int64(m.Count), least: map[int]int64{}}
-		for _, r := range ranges {
-			g.least[f.resource(r.Name)] = offered(r.Name, r.Min)
-		}
-		s.grades = append(s.grades, g)
-	}
-}
-
-// hasGrades tells that replicas must fit node by node.
-func (s *supply) hasGrades() bool { return len(s.grades) > 0 }
 
 // demand is what one replica asks for.
 type demand struct {
@@ -114,36 +75,18 @@ func (f *Fleet) newDemand(requests corev1.ResourceList) demand {
 	return d
 }
 
-// fitGrades returns how many replicas the nodes hold one by one, in time linear in the grades. A
-// node of a grade that does not name a resource which other grades name has none of it.
-func (s *supply) fitGrades(d *demand) int64 {
-	total := int64(0)
-	for i := range s.grades {
-		g := &s.grades[i]
-		node := int64(podsPerNode)
-		for _, item := range d.items {
-			least, named := g.least[item.resource]
-			if named {
-				node = min(node, least/item.amount)
-			} else if _, other := slices.BinarySearch(s.graded, item.resource); other {
-				node = 0
-			}
-		}
-		total = addAmounts(total, mulAmounts(node, g.count))
-	}
-	return total
-}
-
 // ledger is what decisions have been charged to the clusters so far.
 type ledger struct {
 	fleet *Fleet
 	pods  int
 	// charged by cluster and number of the resource.
 	charged [][]wide
+	// nodes is what decisions have added to the nodes of clusters with grades, by cluster.
+	nodes map[int]*nodeLedger
 }
 
 func newLedger(f *Fleet) *ledger {
-	l := &ledger{fleet: f, pods: -1, charged: make([][]wide, len(f.clusters))}
+	l := &ledger{fleet: f, pods: -1, charged: make([][]wide, len(f.clusters)), nodes: map[int]*nodeLedger{}}
 	if r, ok := f.resources[corev1.ResourcePods]; ok {
 		l.pods = r
 	}
@@ -207,7 +150,7 @@ func (l *ledger) capacity(c int, d *demand, own int64) (total, more int64, known
 		total, more = addAmounts(n, own), n
 	}
 	if s.hasGrades() && !d.unmet {
-		byNode := s.fitGrades(d)
+		byNode := l.fitNodes(c, d)
 		more = min(more, byNode)
 		total = min(total, addAmounts(byNode, own))
 	}

@@ -316,6 +316,7 @@ func (s *scheduler) book(q *query, d *Decision) {
 		}
 		if share != nil {
 			s.ledger.charge(c, &q.demand, s.fleet.bill(c, *share, own))
+			s.ledger.add(c, &q.demand, subAmounts(*share, own))
 		}
 		s.neighbours.book(q, c, 1)
 	}
@@ -333,6 +334,7 @@ func (s *scheduler) unbook(q *query, d *Decision) {
 		if share := d.Clusters[i].Replicas; share != nil {
 			own, _ := q.previous.of(c)
 			s.ledger.take(c, &q.demand, s.fleet.bill(c, *share, own))
+			s.ledger.remove(c, &q.demand, subAmounts(*share, own))
 		}
 		s.neighbours.book(q, c, -1)
 	}
