@@ -135,7 +135,7 @@ func (d *discoverer) turn(ctx context.Context) time.Time {
 	}
 	for _, f := range fresh {
 		if p := d.tried[f.origin].problem; p != "" {
-			problems = append(problems, f.origin.String()+": "+p)
+			problems = append(problems, f.String()+": "+p)
 		}
 	}
 	marks := d.orphans(ctx, config, gaps, seen, byOrigin)
@@ -318,7 +318,7 @@ func (d *discoverer) admit(ctx context.Context, f *found, wish, uid string, flee
 	}
 	made := &v1alpha1.Cluster{ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: b.Metadata.Annotations}}
 	fleet[name], d.made[name] = made, made
-	d.log.InfoContext(ctx, "a cluster was discovered and is in the fleet now", "cluster", name, "from", f.origin.String())
+	d.log.InfoContext(ctx, "a cluster was discovered and is in the fleet now", "cluster", name, "from", f.String())
 	return nil
 }
 

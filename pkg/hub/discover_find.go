@@ -44,6 +44,7 @@ func (o origin) words() string {
 		return fmt.Sprintf("the ClusterProfile %q", o.namespace+"/"+o.name)
 	case v1alpha1.DiscoveredByArgoCD:
 		return fmt.Sprintf("the cluster Secret %q of Argo CD", o.namespace+"/"+o.name)
+	case v1alpha1.DiscoveredByClusterAPI:
 	}
 	return fmt.Sprintf("the kubeconfig Secret %q of Cluster API", o.namespace+"/"+o.name)
 }
@@ -199,7 +200,7 @@ func (f *found) describeCAPI(o *unstructured.Unstructured) {
 		slices.Sort(f.zones)
 	}
 	if o.GetDeletionTimestamp() != nil {
-		f.unfit = errors.New("Cluster API is deleting it")
+		f.unfit = errors.New("it is being deleted by Cluster API")
 	}
 }
 

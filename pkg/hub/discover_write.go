@@ -60,7 +60,7 @@ func (f *found) desired(name, uid string) body {
 	b := body{APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.KindCluster, Spec: map[string]any{}, Metadata: bodyMeta{
 		Name: name, Labels: maps.Clone(f.labels),
 		Annotations: map[string]string{
-			v1alpha1.AnnotationDiscoveredFrom: f.origin.String(), annotationDigest: f.digest(), register.AnnotationClusterUID: uid,
+			v1alpha1.AnnotationDiscoveredFrom: f.String(), annotationDigest: f.digest(), register.AnnotationClusterUID: uid,
 		},
 	}}
 	if f.kubernetes != "" {

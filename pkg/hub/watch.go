@@ -128,7 +128,9 @@ func (w *watcher) followSecrets(ctx context.Context) error {
 	}
 	// Whoever discovers clusters looks again when these were listed.
 	for _, ns := range w.discoveryNamespaces() {
-		wanted[ns] = wanted[ns]
+		if _, awaited := wanted[ns]; !awaited {
+			wanted[ns] = false
+		}
 	}
 	for ns, wait := range wanted {
 		w.mu.Lock()
