@@ -171,9 +171,14 @@ func (w *world) edit(cluster, name string) {
 	})
 }
 
-// strip takes the field managers off an object, as some backup tools do.
+// strip takes the field managers off an object, as some backup tools do. Of a Service they take the knowledge
+// along which ports were ours: the next commit that renumbers one is refused, and says so, until somebody
+// removes the old one. So Services are left out.
 func (w *world) strip(cluster, name string) {
 	a := w.original(name)
+	if a.kind == "Service" {
+		return
+	}
 	_ = w.fleet.Cluster(cluster).EditAs("backup", a.gvk(), a.namespace, name, func(content map[string]any) { // It may not be there.
 		if meta, ok := content["metadata"].(map[string]any); ok {
 			meta["managedFields"] = []any{map[string]any{}}

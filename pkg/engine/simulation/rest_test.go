@@ -87,7 +87,8 @@ func (w *world) judgeCluster(cluster string, p *plan.Plan) {
 			if err != nil {
 				w.t.Fatal(err)
 			}
-			ours := m.GetAnnotations()[v1alpha1.AnnotationDigest] != ""
+			// What somebody took the field managers off is not ours to delete any more.
+			ours := m.GetAnnotations()[v1alpha1.AnnotationDigest] != "" && len(m.GetManagedFields()) > 0
 			if name := objectName(gvk, m.GetNamespace(), m.GetName()); ours && !wanted[name] && len(m.GetOwnerReferences()) == 0 {
 				w.violate("at rest %s is left over on %s", name, cluster)
 			}

@@ -35,6 +35,8 @@ type healthRecord struct {
 	since     time.Time
 	readyFor  time.Duration
 	unknownAt time.Time
+	// unclear tells that nobody saw how the cluster was before it was lost.
+	unclear bool
 }
 
 func newWitness() *witness { return &witness{health: map[string]*healthRecord{}} }
@@ -110,7 +112,7 @@ func (x *witness) record(snap plan.Snapshot) {
 		}
 		h := x.health[c.Name]
 		if h == nil {
-			h = &healthRecord{status: status, since: snap.Now}
+			h = &healthRecord{status: status, since: snap.Now, unclear: status != metav1.ConditionTrue}
 			x.health[c.Name] = h
 		}
 		if h.status == status {
@@ -141,7 +143,7 @@ func (x *witness) mustVeto(snap plan.Snapshot) bool {
 		}
 		if cordoned || wasReady < 30*time.Second {
 			// A cluster that may or may not count: no judgement.
-			if !cordoned && wasReady >= 10*time.Second {
+			if !cordoned && (wasReady >= 10*time.Second || h.unclear) {
 				return false
 			}
 			continue
