@@ -10,7 +10,9 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/armada-sync/armada-sync/e2e/fleet"
 	"github.com/armada-sync/armada-sync/e2e/push"
@@ -59,26 +61,29 @@ func TestBenchApplications(t *testing.T) {
 // awaitHealthy is closed when the Deployments of all applications have been looked at in their newest state.
 func awaitHealthy(t *testing.T, client kubernetes.Interface) <-chan struct{} {
 	t.Helper()
-	w, err := client.AppsV1().Deployments(metav1.NamespaceAll).Watch(t.Context(), metav1.ListOptions{LabelSelector: "bench=application"})
+	done := make(chan struct{})
+	seen := map[string]bool{}
+	look := func(obj any) {
+		d, ok := obj.(*appsv1.Deployment)
+		if !ok || d.Status.ObservedGeneration < d.Generation || seen[d.Namespace+"/"+d.Name] {
+			return
+		}
+		if seen[d.Namespace+"/"+d.Name] = true; len(seen) == applications {
+			close(done)
+		}
+	}
+	// An informer, since an API server ends watches that cannot keep up.
+	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+		o.LabelSelector = "bench=application"
+	}))
+	_, err := factory.Apps().V1().Deployments().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: look, UpdateFunc: func(_, obj any) { look(obj) },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(w.Stop)
-	done := make(chan struct{})
-	go func() {
-		seen := map[string]bool{}
-		for e := range w.ResultChan() {
-			d, ok := e.Object.(*appsv1.Deployment)
-			if !ok || d.Status.ObservedGeneration < d.Generation {
-				continue
-			}
-			seen[d.Namespace+"/"+d.Name] = true
-			if len(seen) == applications {
-				close(done)
-				return
-			}
-		}
-	}()
+	factory.StartWithContext(t.Context())
+	factory.WaitForCacheSyncWithContext(t.Context())
 	return done
 }
 

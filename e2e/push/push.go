@@ -40,6 +40,9 @@ type Options struct {
 	Concurrency int
 	// PollInterval is how often the repository is looked at. Default 200ms.
 	PollInterval time.Duration
+	// Patient lets problems pass: a thousand clusters that are connected to at once on a busy machine
+	// are not all ready at the first try.
+	Patient bool
 }
 
 // Controller is a repository and the controller that follows it.
@@ -50,6 +53,7 @@ type Controller struct {
 	config  string
 	cluster *fleet.Cluster
 
+	patient bool
 	process *exec.Cmd
 	exited  chan struct{}
 	// address is where the controller serves its metrics, once AwaitReady has returned.
@@ -71,7 +75,7 @@ func New(tb testing.TB, cluster *fleet.Cluster, opts Options) *Controller {
 func NewFor(tb testing.TB, kubeconfigs map[string]string, opts Options) *Controller {
 	tb.Helper()
 	dir := tb.TempDir()
-	c := &Controller{tb: tb, dir: dir, binary: filepath.Join(dir, "armada-sync"), config: filepath.Join(dir, "run.yaml")}
+	c := &Controller{tb: tb, dir: dir, binary: filepath.Join(dir, "armada-sync"), config: filepath.Join(dir, "run.yaml"), patient: opts.Patient}
 	if out, err := exec.CommandContext(tb.Context(), "go", "build", "-o", c.binary, "github.com/armada-sync/armada-sync/cmd/armada-sync").CombinedOutput(); err != nil {
 		tb.Fatalf("build the command: %v\n%s", err, out)
 	}
@@ -240,7 +244,7 @@ func (c *Controller) AwaitApplied() {
 			if strings.Contains(line, "msg=applied") {
 				return
 			}
-			if !running || strings.Contains(line, "msg=problem") {
+			if !running || !c.patient && strings.Contains(line, "msg=problem") {
 				c.tb.Fatalf("the controller says: %s\nbefore that:\n%s", line, c.tail())
 			}
 		case <-deadline:

@@ -45,7 +45,8 @@ func (l *listerWatcher) listen(end context.CancelFunc, seconds *int64) {
 	l.end, l.silence = end, time.AfterFunc(silentAfter, end)
 	l.until = time.Time{}
 	if seconds != nil {
-		l.until = time.Now().Add(time.Duration(*seconds) * time.Second)
+		// The API server has counted for a while already.
+		l.until = time.Now().Add(time.Duration(*seconds)*time.Second - steadyAfter)
 	}
 }
 

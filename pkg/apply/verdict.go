@@ -152,6 +152,9 @@ func withoutText(err error) string {
 			b.WriteString("pod security")
 		}
 	}
+	if strings.Contains(status.Message, "exceeded quota") {
+		b.WriteString(": exceeded quota")
+	}
 	if status.Details != nil {
 		for _, cause := range status.Details.Causes {
 			fmt.Fprintf(&b, "; %s: %s", secretField(cause.Field), cause.Type)

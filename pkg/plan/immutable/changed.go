@@ -119,5 +119,6 @@ func valueAt(object map[string]any, path ...string) any { return below(object, p
 
 // Refusals lists the words in which the API server refuses to change a field of a kind.
 func Refusals(gk schema.GroupKind) []Refusal {
-	return append([]Refusal{{"", "field is immutable", ""}}, kinds(gk).refusals...)
+	// The common words come last: those of a kind may begin like them and say more.
+	return append(slices.Clone(kinds(gk).refusals), Refusal{"", "field is immutable", ""})
 }

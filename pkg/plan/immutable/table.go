@@ -130,7 +130,7 @@ func coreKinds(kind string) rule {
 		if kind == "Secret" {
 			fields = append(fields, at("type"))
 		}
-		return rule{fields, []Refusal{{"", "field is immutable when `immutable` is set", ""}}}
+		return rule{fields, []Refusal{{"", "field is immutable when `immutable` is set", "data (the live object says immutable: true)"}}}
 	}
 	return rule{}
 }
