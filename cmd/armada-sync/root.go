@@ -95,6 +95,7 @@ Exit codes: 0 done; 1 error; 2 changes (with --exit-code); 3 findings at or abov
 		newRender(s),
 		newPreview(s),
 		newExplain(s),
+		newBlame(s),
 		newValidate(s),
 		newDrift(s),
 		newFleet(s),

@@ -20,13 +20,14 @@ import (
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/render"
+	"github.com/armada-sync/armada-sync/pkg/schema"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected parts of testdata/overrides")
 
 // TestOverrideCases walks testdata/overrides. A case is a txtar file: its comment says what users
-// rely on; object.yaml, policies.yaml, cluster.yaml (default: cluster "eu-1") and division are the
-// input, want.yaml is the rendered object and want.txt what is said about it. Adding a case means
+// rely on; object.yaml, policies.yaml, cluster.yaml (default: cluster "eu-1"), division and
+// definition.yaml, a CustomResourceDefinition, are the input, want.yaml is the rendered object and want.txt what is said about it. Adding a case means
 // adding a file; -update fills in the expected parts.
 func TestOverrideCases(t *testing.T) {
 	err := filepath.WalkDir(filepath.Join("testdata", "overrides"), func(path string, entry fs.DirEntry, err error) error {
@@ -77,6 +78,13 @@ func renderCase(t *testing.T, files map[string]string) (manifest, remarks string
 	overrides, findings := render.NewRenderer(render.Options{}).Compile(render.SourcePolicies{
 		Source: "shop", Policies: readPolicies(t, files["policies.yaml"]),
 	})
+	if crd := files["definition.yaml"]; crd != "" {
+		documents, problems := v1alpha1.DecodeStream("definition.yaml", []byte(crd))
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		overrides = overrides.With(schema.Define([]map[string]any{documents[0].Content}), "1")
+	}
 	var out strings.Builder
 	for _, f := range findings {
 		fmt.Fprintf(&out, "finding %s %s: %s\n", f.ID, f.Source, f.Message)
