@@ -19,9 +19,11 @@ import (
 type previewFlags struct {
 	inputs
 	base, head string
-	exitCode   bool
-	failOn     string
-	output     outputFlags
+	// from is a stored report; nothing is computed then.
+	from     string
+	exitCode bool
+	failOn   string
+	output   outputFlags
 }
 
 func newPreview(s streams) *cobra.Command {
@@ -38,8 +40,17 @@ bar is blocker unless --fail-on says otherwise, which alone makes findings count
 		Example: `  armada-sync preview --base origin/main --fleet clusters.yaml
   armada-sync preview --base origin/main --fleet clusters.yaml -o html=preview.html -o sarif=preview.sarif
   armada-sync preview --base origin/main --fleet clusters.yaml -o markdown=comment.md --repo-url https://github.com/acme/fleet --pr 482
+  armada-sync preview --base origin/main --fleet clusters.yaml --comment github
+  armada-sync preview --from report.json --comment github --pr 482
   armada-sync preview --repo shop.git --base main --head feature --fleet clusters.yaml -o text -o json=report.json`,
 		Args: cobra.NoArgs,
+		PreRun: func(cmd *cobra.Command, _ []string) {
+			if flags.from != "" {
+				for _, name := range []string{"base", "fleet"} {
+					must(cmd.Flags().SetAnnotation(name, cobra.BashCompOneRequiredFlag, []string{"false"}))
+				}
+			}
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runPreview(cmd.Context(), s, cmd.InOrStdin(), flags)
 		},
@@ -49,16 +60,25 @@ bar is blocker unless --fail-on says otherwise, which alone makes findings count
 	f := cmd.Flags()
 	f.StringVar(&flags.base, "base", "", "commit, branch or tag that the change is against, taken at its merge base with the head (required)")
 	f.StringVar(&flags.head, "head", "", "commit, branch or tag with the change (default: as it stands; HEAD of a bare repository)")
+	f.StringVar(&flags.from, "from", "", "print or post the report of this file, which -o json wrote, and compute nothing: for a job that has a token but must not read the change")
 	f.BoolVar(&flags.exitCode, "exit-code", false, "end with 2 on changes and 3 on findings at or above the bar")
 	f.StringVar(&flags.failOn, "fail-on", "", "end with 3 on findings of this severity or worse: blocker, caution or info")
 	flags.output.register(cmd)
 	must(cmd.MarkFlagRequired("base"))
+	must(cmd.MarkFlagFilename("from", "json"))
+	cmd.MarkFlagsMutuallyExclusive("from", "base")
+	cmd.MarkFlagsMutuallyExclusive("from", "head")
+	cmd.MarkFlagsMutuallyExclusive("from", "fleet")
 	must(cmd.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions([]string{"blocker", "caution", "info"}, cobra.ShellCompDirectiveNoFileComp)))
 	return cmd
 }
 
 func runPreview(ctx context.Context, s streams, stdin io.Reader, flags *previewFlags) error {
 	began := time.Now()
+	post, err := flags.output.poster()
+	if err != nil {
+		return err
+	}
 	options, err := flags.output.options(s, flags.path)
 	if err != nil {
 		return err
@@ -71,18 +91,23 @@ func runPreview(ctx context.Context, s streams, stdin io.Reader, flags *previewF
 	if err != nil {
 		return err
 	}
-	report, broken, err := flags.report(ctx, stdin, s.err)
+	report, broken, err := flags.read(ctx, stdin, s.err)
 	if err != nil {
 		return err
 	}
 	if options.Exit = exitWords(flags, report, bar); broken {
 		options.Exit = fmt.Sprintf("exit %d", exitError)
 	}
-	if flags.exitCode || flags.failOn != "" {
+	if flags.exitCode || flags.failOn != "" || post != nil {
 		options.Bar = bar
 	}
 	for _, print := range printers {
 		if err := print(report, options); err != nil {
+			return err
+		}
+	}
+	if post != nil {
+		if err := post.post(ctx, report, options, broken, s.err); err != nil {
 			return err
 		}
 	}
@@ -91,6 +116,15 @@ func runPreview(ctx context.Context, s streams, stdin io.Reader, flags *previewF
 		return &codedError{code: exitError, err: fmt.Errorf("the head does not load whole: what its failed units hold stays as it is, and the report says nothing about it")}
 	}
 	return withCode(flags.code(report, bar))
+}
+
+// read takes the report from a file, or computes it.
+func (f *previewFlags) read(ctx context.Context, stdin io.Reader, stderr io.Writer) (plan.Report, bool, error) {
+	if f.from != "" {
+		r, err := readReport(f.from)
+		return r, false, err
+	}
+	return f.report(ctx, stdin, stderr)
 }
 
 // report computes both plans and compares them. broken tells that a unit of the head failed, where "no

@@ -25,6 +25,7 @@ type outputFlags struct {
 	repoURLs []string
 	pr       string
 	links    []string
+	comment  commentFlags
 }
 
 func (o *outputFlags) register(cmd *cobra.Command) {
@@ -34,7 +35,8 @@ func (o *outputFlags) register(cmd *cobra.Command) {
 	f.StringVar(&o.style, "style", string(report.StyleGitHub), "flavour of markdown: "+strings.Join(styleNames(), ", ")+"; plain has no HTML, for Bitbucket and the like")
 	f.IntVar(&o.maxBytes, "max-bytes", 0, fmt.Sprintf("most bytes of one part of markdown, at least %d (default: 65536 for github, 1000000 for gitlab, 32768 for plain)", report.MinBytes))
 	f.StringArrayVar(&o.repoURLs, "repo-url", nil, "web address of the repository, to which source lines link, or of a line with {commit}, {path} and {line} in it; NAME=URL for one of several sources")
-	f.StringVar(&o.pr, "pr", "", "number of the pull request, for the hidden marker of markdown")
+	f.StringVar(&o.pr, "pr", "", "number of the pull request, for --comment and the hidden marker of markdown (default with --comment: what the pipeline says)")
+	o.comment.register(cmd)
 	f.StringArrayVar(&o.links, "link", nil, "link at the end of markdown and HTML as LABEL=URL, such as where the HTML is; may be given several times")
 	must(cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(reportFormatNames(), cobra.ShellCompDirectiveNoFileComp)))
 	must(cmd.RegisterFlagCompletionFunc("style", cobra.FixedCompletions(styleNames(), cobra.ShellCompDirectiveNoFileComp)))

@@ -17,11 +17,14 @@ func TestMain(m *testing.M) {
 // TestScripts plays every script of the folder: a Git tree, a fleet, commands, and what they print.
 // A new case is a new file there.
 func TestScripts(t *testing.T) {
+	commands := fleetCommands()
+	commands["forge"] = forgeCommand
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
 		UpdateScripts: *update,
-		Cmds:          fleetCommands(),
+		Cmds:          commands,
 		Setup: func(e *testscript.Env) error {
+			e.Values[scriptForgeKey{}] = &scriptForge{comments: []map[string]any{}, statuses: []map[string]any{}}
 			// Git must neither read nor need the settings of whoever runs the tests.
 			e.Setenv("GIT_CONFIG_GLOBAL", os.DevNull)
 			e.Setenv("GIT_CONFIG_NOSYSTEM", "1")

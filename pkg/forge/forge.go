@@ -92,9 +92,9 @@ type Done struct {
 
 // String is what was posted in words.
 func (d Done) String() string {
-	text := fmt.Sprintf("%d comments created, %d updated, %d removed, %d unchanged", d.Created, d.Edited, d.Removed, d.Unchanged)
+	text := fmt.Sprintf("comments: %d created, %d updated, %d removed, %d unchanged", d.Created, d.Edited, d.Removed, d.Unchanged)
 	if d.Check != "" {
-		text += "; the verdict: " + d.Check
+		text += "; check: " + d.Check
 	}
 	return text
 }

@@ -133,7 +133,7 @@ func newHTMLPage(s *scene, o Options) *htmlPage {
 	p.lists()
 	for _, c := range s.Checks {
 		if c.Checked+len(c.NotChecked) > 0 {
-			p.Checks = append(p.Checks, htmlCheck{c.About, c.Checked, p.checkResult(c)})
+			p.Checks = append(p.Checks, htmlCheck{page.Scrub(c.About), c.Checked, p.checkResult(c)})
 		}
 	}
 	if len(s.Snapshot.Digest) > 19 {

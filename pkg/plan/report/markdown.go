@@ -229,11 +229,11 @@ func (m *markdown) footer(d detail) block {
 	}
 	switch m.o.Bar {
 	case v1alpha1.SeverityBlocker:
-		notes = append(notes, "the check fails on ⛔ only")
+		notes = append(notes, "the check `"+CheckName+"` fails on ⛔ only")
 	case v1alpha1.SeverityCaution:
-		notes = append(notes, "the check fails on ⛔ and ⚠️")
+		notes = append(notes, "the check `"+CheckName+"` fails on ⛔ and ⚠️")
 	case v1alpha1.SeverityInfo:
-		notes = append(notes, "the check fails on every finding")
+		notes = append(notes, "the check `"+CheckName+"` fails on every finding")
 	}
 	if len(notes) > 0 {
 		text += "\n" + m.subscript(strings.Join(notes, " · "))

@@ -278,22 +278,7 @@ func (t *textPrinter) notChecked() {
 }
 
 func (t *textPrinter) closing(o Options) {
-	text := fmt.Sprintf("Preview: %d of %d clusters change", t.Summary.Clusters.Changed, t.Summary.Clusters.Total)
-	if !t.Changes() && len(t.Held) == 0 {
-		text = fmt.Sprintf("Preview: no changes on any of %d clusters", t.Summary.Clusters.Total)
-	}
-	var counts []string
-	blockers, cautions := countFindings(t.Findings)
-	if blockers > 0 {
-		counts = append(counts, plural(blockers, "blocker", "blockers"))
-	}
-	if cautions > 0 {
-		counts = append(counts, plural(cautions, "caution", "cautions"))
-	}
-	if len(counts) == 0 {
-		counts = []string{"no blockers", "no cautions"}
-	}
-	text += ", " + strings.Join(counts, ", ") + "."
+	text := "Preview: " + Sentence(*t.Report)
 	t.out.Blank()
 	if o.Exit == "" {
 		t.out.Words(page.Plain, "", 0, text)
