@@ -25,6 +25,8 @@ type Renew func(ctx context.Context, hub coreclient.SecretsGetter, secret *corev
 const (
 	// renewInterval is the longest time between two looks at what is due. A look reads memory alone.
 	renewInterval = time.Minute
+	// renewDelay lets Secrets that change together be looked at together.
+	renewDelay = time.Second
 	// renewTimeout bounds one renewal: a token, and the proof that it works.
 	renewTimeout = time.Minute
 	// renewConcurrency is how many members are asked for tokens at once.
@@ -73,12 +75,20 @@ func newRenewer(w *watcher, c *client, limiter *rate.Limiter, renew Renew, repor
 func (r *renewer) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	soon := false
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-r.watcher.rotated:
+			if !soon {
+				soon = true
+				timer.Reset(renewDelay)
+			}
+			continue
 		case <-timer.C:
 		}
+		soon = false
 		next := r.turn(ctx)
 		timer.Reset(min(max(time.Until(next), time.Second), renewInterval))
 	}

@@ -36,8 +36,9 @@ type watcher struct {
 	sources   cache.SharedIndexInformer
 	clusters  cache.SharedIndexInformer
 	configs   cache.SharedIndexInformer
-	// changed tells that the configuration may be another one, stirred the same to whoever discovers clusters.
-	changed, stirred chan struct{}
+	// changed tells that the configuration may be another one, stirred the same to whoever discovers clusters,
+	// and rotated to whoever renews tokens.
+	changed, stirred, rotated chan struct{}
 	// foreign watches how other systems describe clusters; discovering is what it was last asked to look at.
 	foreign     *foreign
 	discovering atomic.Pointer[v1alpha1.DiscoveryConfig]
@@ -54,7 +55,7 @@ type watcher struct {
 
 func newWatcher(c *client, namespace string) *watcher {
 	w := &watcher{
-		client: c, namespace: namespace, changed: make(chan struct{}, 1), stirred: make(chan struct{}, 1),
+		client: c, namespace: namespace, changed: make(chan struct{}, 1), stirred: make(chan struct{}, 1), rotated: make(chan struct{}, 1),
 		sources: c.informer(gitSources, &v1alpha1.GitSource{}), clusters: c.informer(clusters, &v1alpha1.Cluster{}),
 		configs: c.informer(configs, &v1alpha1.Config{}),
 		secrets: map[string]cache.SharedIndexInformer{}, last: map[string]any{},
@@ -91,7 +92,7 @@ func (w *watcher) start(ctx context.Context) error {
 func (w *watcher) wait() { w.running.Wait() }
 
 func (w *watcher) nudge() {
-	for _, c := range []chan struct{}{w.changed, w.stirred} {
+	for _, c := range []chan struct{}{w.changed, w.stirred, w.rotated} {
 		select {
 		case c <- struct{}{}:
 		default:
