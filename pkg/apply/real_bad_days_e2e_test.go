@@ -40,7 +40,7 @@ func TestOnAPIServerBadDays(t *testing.T) {
 		{"recreate a statefulset", recreateStatefulSet},
 		{"never recreated", neverRecreated},
 		{"immutable flag", immutableFlag},
-		{"pressed on", pausedServer(cluster)},
+		{"a server that says nothing", pausedServer(cluster)},
 		{"restored from a backup", restoredFromBackup(cluster)},
 	} {
 		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
@@ -232,7 +232,7 @@ func errorsToldApart(s *stage) {
 	privileged := s.manifest("{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: $NS-restricted}, spec: {hostNetwork: true, containers: [{name: c, image: i}]}}")
 	account := s.manifest("{apiVersion: v1, kind: ServiceAccount, metadata: {name: default, namespace: $NS-restricted}}")
 	s.create(enforced, "admin")
-	s.create(configMap(s.ns, "theirs"), "someone")
+	s.create(configMap(s.ns, "theirs", "k", "theirs"), "someone")
 	secret := s.manifest("{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: $NS}, stringData: {a: b}}")
 	invalid := s.manifest("{apiVersion: v1, kind: Service, metadata: {name: invalid, namespace: $NS}, spec: {ports: [{port: 123456}]}}")
 	missing := s.manifest("{apiVersion: example.com/v1, kind: Nobody, metadata: {name: n, namespace: $NS}}")
