@@ -20,7 +20,9 @@ type previewFlags struct {
 	inputs
 	base, head string
 	// from is a stored report; nothing is computed then.
-	from     string
+	from string
+	// result is a report to compare the fleet with.
+	result   string
 	exitCode bool
 	failOn   string
 	output   outputFlags
@@ -36,12 +38,17 @@ workloads that join or leave a cluster or change their share, the changes of obj
 that each concerns, where each changed field comes from, and everything a reviewer should know.
 
 Changes are success. With --exit-code changes end with 2, and findings at or above the bar with 3; the
-bar is blocker unless --fail-on says otherwise, which alone makes findings count, too.`,
+bar is blocker unless --fail-on says otherwise, which alone makes findings count, too.
+
+With --result a report that an earlier preview wrote with -o json is compared with the fleet as it is
+now: what is done, what is pending and why, and what became different; with --exit-code the latter two
+end with 2.`,
 		Example: `  armada-sync preview --base origin/main --fleet clusters.yaml
   armada-sync preview --base origin/main --fleet clusters.yaml -o html=preview.html -o sarif=preview.sarif
   armada-sync preview --base origin/main --fleet clusters.yaml -o markdown=comment.md --repo-url https://github.com/acme/fleet --pr 482
   armada-sync preview --base origin/main --fleet clusters.yaml --comment github
   armada-sync preview --from report.json --comment github --pr 482
+  armada-sync preview --result report.json --fleet hub --exit-code
   armada-sync preview --repo shop.git --base main --head feature --fleet clusters.yaml -o text -o json=report.json`,
 		Args: cobra.NoArgs,
 		PreRun: func(cmd *cobra.Command, _ []string) {
@@ -50,15 +57,22 @@ bar is blocker unless --fail-on says otherwise, which alone makes findings count
 					must(cmd.Flags().SetAnnotation(name, cobra.BashCompOneRequiredFlag, []string{"false"}))
 				}
 			}
+			if flags.result != "" {
+				must(cmd.Flags().SetAnnotation("base", cobra.BashCompOneRequiredFlag, []string{"false"}))
+			}
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if flags.result != "" {
+				return runResult(cmd.Context(), s, cmd.InOrStdin(), flags)
+			}
 			return runPreview(cmd.Context(), s, cmd.InOrStdin(), flags)
 		},
 	}
 	flags.register(cmd)
 	flags.assume.register(cmd)
 	f := cmd.Flags()
-	f.StringVar(&flags.base, "base", "", "commit, branch or tag that the change is against, taken at its merge base with the head (required)")
+	f.StringVar(&flags.base, "base", "", "commit, branch or tag that the change is against, taken at its merge base with the head (required without --result)")
+	f.StringVar(&flags.result, "result", "", "say what became of a report: the JSON file that an earlier preview wrote")
 	f.StringVar(&flags.head, "head", "", "commit, branch or tag with the change (default: as it stands; HEAD of a bare repository)")
 	f.StringVar(&flags.from, "from", "", "print or post the report of this file, which -o json wrote, and compute nothing: for a job that has a token but must not read the change")
 	f.BoolVar(&flags.exitCode, "exit-code", false, "end with 2 on changes and 3 on findings at or above the bar")
@@ -66,6 +80,10 @@ bar is blocker unless --fail-on says otherwise, which alone makes findings count
 	flags.output.register(cmd)
 	must(cmd.MarkFlagRequired("base"))
 	must(cmd.MarkFlagFilename("from", "json"))
+	must(cmd.MarkFlagFilename("result", "json"))
+	cmd.MarkFlagsMutuallyExclusive("base", "result")
+	cmd.MarkFlagsMutuallyExclusive("head", "result")
+	cmd.MarkFlagsMutuallyExclusive("from", "result")
 	cmd.MarkFlagsMutuallyExclusive("from", "base")
 	cmd.MarkFlagsMutuallyExclusive("from", "head")
 	cmd.MarkFlagsMutuallyExclusive("from", "fleet")
