@@ -121,7 +121,7 @@ func (c *computation) checkSchema(it *item, t *target, rendered render.Rendered)
 			c.findings.add(found)
 		}
 	}
-	if v.id != "" && !(v.id != APIDeprecated && to.serves[[2]string{it.ref.APIVersion, it.ref.Kind}]) {
+	if v.id == APIDeprecated || v.id != "" && !to.serves[[2]string{it.ref.APIVersion, it.ref.Kind}] {
 		f.ID, f.Message = v.id, fmt.Sprintf("%s: %s", ref, v.message)
 		c.findings.add(f)
 	}
@@ -168,9 +168,7 @@ func (c *computation) judge(rendered render.Rendered, to schemaTarget) *verdict 
 			v.id, v.message = SchemaInvalid, fmt.Sprintf("its CustomResourceDefinition does not serve %v but %s", object["apiVersion"], strings.Join(versions, ", "))
 		}
 	}
-	for _, fault := range to.Custom.Faults(object) {
-		v.faults = append(v.faults, fault)
-	}
+	v.faults = append(v.faults, to.Custom.Faults(object)...)
 	return v
 }
 

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -129,11 +130,12 @@ func invent(a *v1alpha1.ClusterAffinity) v1alpha1.Cluster {
 			cl.Labels[key] = value
 		}
 		for _, e := range a.LabelSelector.MatchExpressions {
+			_, there := cl.Labels[e.Key]
 			switch {
 			case e.Operator == metav1.LabelSelectorOpIn && len(e.Values) > 0:
 				cl.Labels[e.Key] = e.Values[0]
-			case e.Operator == metav1.LabelSelectorOpExists:
-				cl.Labels[e.Key] = cl.Labels[e.Key]
+			case e.Operator == metav1.LabelSelectorOpExists && !there:
+				cl.Labels[e.Key] = ""
 			}
 		}
 	}
@@ -231,8 +233,8 @@ func (v *validating) render() {
 
 // depends tells that an error may be one of the made-up cluster: it lacks a fact that real ones have.
 func (v *validating) depends(err error) bool {
-	failed, ok := err.(*render.OverrideError)
-	if !ok || failed.ID == v1alpha1.FindingVariableFailed {
+	var failed *render.OverrideError
+	if !errors.As(err, &failed) || failed.ID == v1alpha1.FindingVariableFailed {
 		return true
 	}
 	kind := v1alpha1.KindOverridePolicy
