@@ -50,15 +50,11 @@ func forgeNames() []string {
 
 // target is where to post, from the flags and from what the pipeline says of itself.
 func (c *commentFlags) target(pullRequest string) (forge.Target, error) {
-	t := forge.Target{Kind: forge.Kind(c.forge), API: c.apiURL, Project: c.project, Change: pullRequest, Commit: c.commit}
+	t := forge.Target{Kind: forge.Kind(c.forge), API: c.apiURL, Project: c.project, Change: pullRequest, Commit: c.commit, NoCheck: c.noCheck}
 	if !slices.Contains(forge.Kinds(), t.Kind) {
 		return t, fmt.Errorf("--comment %q: want %s", c.forge, strings.Join(forgeNames(), ", "))
 	}
-	t, err := forge.FromEnvironment(t, os.Getenv, os.ReadFile)
-	if c.noCheck {
-		t.Commit = ""
-	}
-	return t, err
+	return forge.FromEnvironment(t, os.Getenv, os.ReadFile)
 }
 
 // poster posts reports to one change.

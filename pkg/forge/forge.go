@@ -42,8 +42,9 @@ type Target struct {
 	Change string
 	// Head is owner:branch, by which GitHub finds the pull request where Change is empty; it must be at Commit.
 	Head string
-	// Commit is the full hash of the head, which gets the check; empty: no check.
-	Commit string
+	// Commit is the full hash of the head, which gets the check unless NoCheck says otherwise; empty: no check.
+	Commit  string
+	NoCheck bool
 	// Token may read and write comments and statuses. JobToken says of a GitLab one that it is a job's.
 	Token    string
 	JobToken bool
@@ -161,7 +162,7 @@ func (f *Forge) Post(ctx context.Context, render Render, v Verdict) (Done, error
 	if err != nil {
 		return done, err
 	}
-	if f.target.Commit != "" {
+	if f.target.Commit != "" && !f.target.NoCheck {
 		if done.Check, err = f.host.judge(ctx, v); err != nil {
 			return done, fmt.Errorf("post the check: %w", err)
 		}

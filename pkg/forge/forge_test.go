@@ -313,6 +313,10 @@ func TestFindsThePullRequestOfAFork(t *testing.T) {
 	if got, err := s.post(t, target, texts("one"), verdict); err != nil || got.Created != 1 {
 		t.Errorf("%+v, %v", got, err)
 	}
+	target.NoCheck = true
+	if got, err := s.post(t, target, texts("one"), verdict); err != nil || got.Unchanged != 1 || got.Check != "" {
+		t.Errorf("without a check: %+v, %v", got, err)
+	}
 	target.Commit = strings.Repeat("0", 40)
 	if _, err := s.post(t, target, texts("two"), verdict); err == nil || !strings.Contains(err.Error(), "moved on") {
 		t.Errorf("error %v", err)
