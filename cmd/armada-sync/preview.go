@@ -170,6 +170,9 @@ func (f *previewFlags) report(ctx context.Context, stdin io.Reader, stderr io.Wr
 			options.BaseCommit, options.HeadCommit = commitName(base.revision), commitName(head.revision)
 		}
 	}
+	if options.BaseCommit == options.HeadCommit {
+		fmt.Fprintf(stderr, "caution: base and head are the same, %s: there is nothing to compare\n", options.HeadCommit)
+	}
 	// One planner for both sides: what they have in common is worked out once.
 	planner := plan.NewPlanner(plan.Options{})
 	base := planner.Compute(baseTrees, snap)
