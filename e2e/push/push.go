@@ -60,6 +60,8 @@ type Controller struct {
 	address string
 	lines   chan string
 	last    []string
+	// applied tells that AwaitReady came upon what AwaitApplied waits for.
+	applied bool
 }
 
 // New builds the command and makes an empty repository. Nothing runs yet. The cluster is known to the
@@ -173,7 +175,7 @@ func (c *Controller) Start() {
 	if err := <-started; err != nil {
 		c.tb.Fatal(err)
 	}
-	c.process, c.exited, c.address = cmd, exited, ""
+	c.process, c.exited, c.address, c.applied = cmd, exited, "", false
 	c.tb.Cleanup(func() { _ = cmd.Process.Kill(); <-exited })
 }
 
@@ -209,6 +211,7 @@ func (c *Controller) AwaitReady() {
 		select {
 		case line := <-c.lines:
 			c.last = append(c.last, line)
+			c.applied = c.applied || strings.Contains(line, "msg=applied")
 			if _, rest, found := strings.Cut(line, "address="); found && c.address == "" {
 				c.address = strings.TrimSpace(rest)
 			}
@@ -236,6 +239,10 @@ func (c *Controller) isReady() bool {
 // that it reports meanwhile fails the test.
 func (c *Controller) AwaitApplied() {
 	c.tb.Helper()
+	if c.applied {
+		c.applied = false
+		return
+	}
 	deadline := time.After(appliedWithin)
 	for {
 		select {
