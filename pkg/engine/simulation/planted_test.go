@@ -124,15 +124,15 @@ func unpinned(trees plan.Trees) plan.Trees {
 	out := make(plan.Trees, len(trees))
 	copy(out, trees)
 	for i := range out {
-		objects := out[i].Tree.Objects
-		out[i].Tree.Objects = nil
+		objects := out[i].Objects
+		out[i].Objects = nil
 		for _, o := range objects {
 			if o.GetAnnotations()[v1alpha1.AnnotationFailover] != "" {
 				o.Unstructured = o.DeepCopy()
 				o.SetAnnotations(nil)
 				o.ContentDigest += " unpinned"
 			}
-			out[i].Tree.Objects = append(out[i].Tree.Objects, o)
+			out[i].Objects = append(out[i].Objects, o)
 		}
 	}
 	return out

@@ -25,7 +25,8 @@ func (w *world) judge() {
 	for _, c := range cycle.Plan.Clusters {
 		for _, o := range c.Objects {
 			// A namespace stays behind until somebody confirms that it may go.
-			if o.Action != v1alpha1.ActionUnchanged && !(o.Kind == "Namespace" && o.Gate == "held:prune-confirm") {
+			stays := o.Kind == "Namespace" && o.Gate == "held:prune-confirm"
+			if o.Action != v1alpha1.ActionUnchanged && !stays {
 				w.violate("at rest %s on %s is still to be %s (gate %q, %s)", o.ObjectReference, c.Name, o.Action, o.Gate, o.Reason)
 			}
 		}

@@ -142,6 +142,7 @@ func shrink(t *testing.T, s scenario, fault planted) scenario {
 
 // TestReplay plays seeds twice: nothing but the seed decides how a run ends.
 func TestReplay(t *testing.T) {
+	t.Parallel()
 	for i := range *replays {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
@@ -157,6 +158,7 @@ func TestReplay(t *testing.T) {
 // TestPlantedFaults makes sure that the simulation can find something: each fault in the engine must break
 // the promise that forbids it, within a bounded number of seeds.
 func TestPlantedFaults(t *testing.T) {
+	t.Parallel()
 	const seeds = 60
 	for _, planted := range plantedFaults {
 		t.Run(string(planted.fault), func(t *testing.T) {
@@ -177,6 +179,7 @@ func TestPlantedFaults(t *testing.T) {
 
 // TestScenarios plays what once failed, and what is worth keeping.
 func TestScenarios(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob("testdata/scenarios/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scenarios: %v", err)
