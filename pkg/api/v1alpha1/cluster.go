@@ -122,8 +122,8 @@ type ClusterStatus struct {
 	// +kubebuilder:validation:MaxItems=20
 	ReadyHistory []ReadyTransition `json:"readyHistory,omitempty"`
 	// Summary says the same in words for lists of clusters.
-	Summary         *ClusterSummary  `json:"summary,omitempty"`
-	NodeSummary     *NodeSummary     `json:"nodeSummary,omitempty"`
+	Summary     *ClusterSummary `json:"summary,omitempty"`
+	NodeSummary *NodeSummary    `json:"nodeSummary,omitempty"`
 	// Region and Zones are where the cluster's nodes are, by their labels topology.kubernetes.io/region and
 	// topology.kubernetes.io/zone. They count where the spec names none. A zone stays for a day after its
 	// last node has gone.
