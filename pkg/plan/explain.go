@@ -51,7 +51,12 @@ type Explanation struct {
 	// propagateDeps, and for a namespace those in it.
 	Follows []v1alpha1.ObjectReference `json:"follows"`
 	// Objects are what happens to it on each cluster that has it or is to have it.
-	Objects  []ExplainedObject  `json:"objects"`
+	Objects []ExplainedObject `json:"objects"`
+	// Waiting is what is to happen to it on clusters that has not happened yet: timers that run, evictions
+	// that are held back, old copies that go later.
+	Waiting []v1alpha1.ClusterMessage `json:"waiting"`
+	// Rollout is how far the source's commit has come where it spreads step by step; nil where it does not.
+	Rollout  *RolloutEntry      `json:"rollout,omitempty"`
 	Findings []v1alpha1.Finding `json:"findings"`
 }
 
@@ -93,11 +98,18 @@ func Explain(trees Trees, snap Snapshot, q Question) (*Explanation, error) {
 	e := &Explanation{
 		APIVersion: v1alpha1.APIVersion, Kind: "Explanation", Workload: it.ref,
 		Source: it.source.Source, Revision: it.source.Revision, Declared: it.Origin.Source, FleetDigest: snap.FleetDigest,
-		Assumptions: append([]string{}, q.Assumptions...), Policies: c.claims(it), Follows: c.leaders(it), Objects: []ExplainedObject{}, Findings: []v1alpha1.Finding{},
+		Assumptions: append([]string{}, q.Assumptions...), Policies: c.claims(it), Follows: c.leaders(it), Objects: []ExplainedObject{},
+		Waiting: []v1alpha1.ClusterMessage{}, Findings: []v1alpha1.Finding{},
 	}
 	if it.entry != nil {
 		e.Decision = &it.entry.Decision
 		e.Trace = c.trace(it, q.Cluster)
+		e.Waiting = append(e.Waiting, it.entry.Waiting...)
+	}
+	for i := range p.Rollouts {
+		if r := &p.Rollouts[i]; r.Source == e.Source {
+			e.Rollout = r
+		}
 	}
 	for _, cl := range p.Clusters {
 		for _, ch := range cl.Objects {

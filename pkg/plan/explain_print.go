@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/placement"
 	"github.com/armada-sync/armada-sync/pkg/plan/page"
 )
@@ -54,6 +55,10 @@ func printExplanationText(e *Explanation, o PrintOptions) ([]byte, error) {
 		printDecisionTrace(out, e.Decision, e.Trace)
 	}
 	printExplainedObjects(out, e)
+	printWaiting(out, e.Waiting)
+	if e.Rollout != nil {
+		printRollout(out, e.Rollout)
+	}
 	printFindings(out, "FINDINGS", e.Findings)
 	return out.Bytes(), nil
 }
@@ -300,6 +305,21 @@ func printClusterTrace(out *page.Page, c *placement.ClusterTrace) {
 }
 
 // printExplainedObjects lists what happens to the object, each thing once with its clusters.
+// printWaiting lists what has not happened yet.
+func printWaiting(out *page.Page, waiting []v1alpha1.ClusterMessage) {
+	if len(waiting) == 0 {
+		return
+	}
+	out.Blank()
+	out.Styled(page.Head, "WAITING")
+	for _, w := range waiting[:min(len(waiting), explainedRows)] {
+		out.Words(page.Change, "  "+page.Scrub(w.Cluster)+"  ", 4, page.Scrub(w.Message))
+	}
+	if more := len(waiting) - explainedRows; more > 0 {
+		out.Line("  and %d more", more)
+	}
+}
+
 func printExplainedObjects(out *page.Page, e *Explanation) {
 	if len(e.Objects) == 0 {
 		return

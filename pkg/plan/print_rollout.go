@@ -10,14 +10,17 @@ import (
 // printRollouts writes one block for each source that spreads step by step.
 func printRollouts(out *page.Page, p *Plan) {
 	for i := range p.Rollouts {
-		r := &p.Rollouts[i]
-		out.Blank()
-		out.Split(page.Head, "ROLLOUT  "+page.Scrub(r.Source), string(r.Phase))
-		for _, s := range r.Stages {
-			out.Words(page.Plain, "  ", 4, rolloutStageLine(s, int(r.Steps)))
-		}
-		out.Words(page.Plain, "  ", 2, page.Scrub(r.Message))
+		printRollout(out, &p.Rollouts[i])
 	}
+}
+
+func printRollout(out *page.Page, r *RolloutEntry) {
+	out.Blank()
+	out.Split(page.Head, "ROLLOUT  "+page.Scrub(r.Source), string(r.Phase))
+	for _, s := range r.Stages {
+		out.Words(page.Plain, "  ", 4, rolloutStageLine(s, int(r.Steps)))
+	}
+	out.Words(page.Plain, "  ", 2, page.Scrub(r.Message))
 }
 
 // rolloutStageLine says one step in a line.
