@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"time"
 )
 
 // Bounds of rendering one chart. They are counts, so that the same chart always meets them at the same
@@ -36,6 +37,13 @@ type budget struct {
 	ctx                  context.Context //nolint:containedctx // Templates call the budget, and pass no context.
 	steps, work, written int
 	depth                int
+	// started and used are the time and the processor time of this process at the beginning.
+	started time.Time
+	used    time.Duration
+}
+
+func newBudget(ctx context.Context) budget {
+	return budget{ctx: ctx, started: time.Now(), used: processorTime()}
 }
 
 // step counts a round of a loop or the run of a template. Templates call it, so that it returns what
@@ -55,7 +63,7 @@ func (b *budget) spend(work int) error {
 }
 
 func (b *budget) late() error {
-	if b.ctx.Err() != nil {
+	if b.ctx.Err() != nil || time.Since(b.started) > maxTime && processorTime()-b.used > maxTime {
 		return tooMuch("its templates take too long")
 	}
 	return nil

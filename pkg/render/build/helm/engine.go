@@ -49,7 +49,7 @@ func renderTemplates(ctx context.Context, c *chart.Chart, values common.Values) 
 	}()
 	scopes := map[string]scope{}
 	collectScopes(c, scopes, values)
-	e := &engine{budget: budget{ctx: ctx}, prepared: map[*parse.Tree]bool{}}
+	e := &engine{budget: newBudget(ctx), prepared: map[*parse.Tree]bool{}}
 	e.root = template.New("gotpl").Option("missingkey=zero").Funcs(e.functions())
 	e.root.Funcs(template.FuncMap{"include": e.include(e.root), "tpl": e.tpl(e.root)})
 	names := sortedNames(scopes)
