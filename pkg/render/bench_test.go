@@ -66,12 +66,13 @@ func BenchmarkRenderDistinct(b *testing.B) {
 	obj := readObject(b, benchDeployment(0))
 	obj.ContentDigest = ""
 	cluster := readCluster(b, "")
+	start := processTime(b)
 	for b.Loop() {
 		if _, err := overrides.For(obj, cluster, nil); err != nil {
 			b.Fatal(err)
 		}
 	}
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "results/s")
+	b.ReportMetric(float64(b.N)/(processTime(b)-start).Seconds(), "results/cpu-s")
 }
 
 // BenchmarkRenderPairs renders 200 objects for 100 clusters that fall into ten override classes, from
@@ -90,7 +91,7 @@ func BenchmarkRenderPairs(b *testing.B) {
 		}})
 	}
 	objects := benchObjects(b, 200)
-	pairs := 0
+	pairs, start := 0, processTime(b)
 	for b.Loop() {
 		overrides, _ := render.NewRenderer(render.Options{}).Compile(render.SourcePolicies{Source: "shop", Policies: read})
 		for _, o := range objects {
@@ -102,7 +103,7 @@ func BenchmarkRenderPairs(b *testing.B) {
 		}
 		pairs += len(objects) * len(clusters)
 	}
-	b.ReportMetric(float64(pairs)/b.Elapsed().Seconds(), "pairs/s")
+	b.ReportMetric(float64(pairs)/(processTime(b)-start).Seconds(), "pairs/cpu-s")
 }
 
 // BenchmarkRenderUnchanged renders pairs that are all remembered: what a plan costs after a commit that
