@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,8 +26,10 @@ type previewFlags struct {
 	// result is a report to compare the fleet with.
 	result   string
 	exitCode bool
-	failOn   string
-	output   outputFlags
+	// severities are of the form id=severity.
+	severities []string
+	failOn     string
+	output     outputFlags
 }
 
 func newPreview(s streams) *cobra.Command {
@@ -77,6 +81,7 @@ end with 2.`,
 	f.StringVar(&flags.from, "from", "", "print or post the report of this file, which -o json wrote, and compute nothing: for a job that has a token but must not read the change")
 	f.BoolVar(&flags.exitCode, "exit-code", false, "end with 2 on changes and 3 on findings at or above the bar")
 	f.StringVar(&flags.failOn, "fail-on", "", "end with 3 on findings of this severity or worse: blocker, caution or info")
+	f.StringArrayVar(&flags.severities, "severity", nil, "change the severity of a finding, as ID=blocker|caution|info|off; beats spec.plan.severity of the fleet file's Config; may be given several times")
 	flags.output.register(cmd)
 	must(cmd.MarkFlagRequired("base"))
 	must(cmd.MarkFlagFilename("from", "json"))
@@ -152,6 +157,9 @@ func (f *previewFlags) report(ctx context.Context, stdin io.Reader, stderr io.Wr
 	if err != nil {
 		return plan.Report{}, false, err
 	}
+	if err := f.judge(&snap); err != nil {
+		return plan.Report{}, false, err
+	}
 	repos, err := f.open(snap)
 	if err != nil {
 		return plan.Report{}, false, err
@@ -181,6 +189,29 @@ func (f *previewFlags) report(ctx context.Context, stdin io.Reader, stderr io.Wr
 		fmt.Fprintln(stderr, "caution: the base does not load whole: what it could not read counts as it is held")
 	}
 	return plan.Preview(base, head, options), incomplete(headTrees), nil
+}
+
+// judge changes the severities of findings as --severity says.
+func (f *previewFlags) judge(snap *plan.Snapshot) error {
+	if len(f.severities) == 0 {
+		return nil
+	}
+	severity := maps.Clone(snap.Config.Plan.Severity)
+	if severity == nil {
+		severity = map[string]string{}
+	}
+	for _, text := range f.severities {
+		id, level, _ := strings.Cut(text, "=")
+		if !slices.ContainsFunc(plan.FindingKinds(), func(k plan.FindingKind) bool { return k.ID == id }) {
+			return fmt.Errorf("--severity %q: no finding has the id %q; docs/findings lists them", text, id)
+		}
+		if !slices.Contains([]string{"blocker", "caution", "info", "off"}, level) {
+			return fmt.Errorf("--severity %q: want %s=blocker, caution, info or off", text, id)
+		}
+		severity[id] = level
+	}
+	snap.Config.Plan.Severity = severity
+	return nil
 }
 
 func incomplete(trees plan.Trees) bool {
