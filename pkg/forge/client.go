@@ -140,7 +140,7 @@ func (c *client) call(ctx context.Context, method, path string, body, into any) 
 		return "", err
 	}
 	for attempt := 1; ; attempt++ {
-		answer, data, err := c.once(ctx, method, address, raw)
+		answer, data, err := c.once(ctx, method, address, raw) //nolint:bodyclose // It is read whole and closed there.
 		if err == nil && answer.StatusCode < 300 {
 			return nextPage(answer), decode(data, into)
 		}
@@ -196,7 +196,7 @@ func (c *client) once(ctx context.Context, method string, address *url.URL, body
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s %s: %s", method, address.Path, c.scrub(err.Error()))
 	}
-	defer answer.Body.Close() //nolint:errcheck // It was read to the end, or its error is told.
+	defer answer.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
 	if err != nil || len(data) > maxAnswer {
 		return nil, nil, fmt.Errorf("%s %s: the answer cannot be read whole", method, address.Path)

@@ -364,6 +364,8 @@ func (c *comparison) summary(r plan.Report) {
 			counts.Configure++
 		case v1alpha1.ActionPrune:
 			counts.Prune++
+		case v1alpha1.ActionUnchanged, v1alpha1.ActionSkip:
+			c.differ("a group is of what is %q", said.action)
 		}
 	}
 	if counts != r.Summary.Objects || len(changed) != r.Summary.Clusters.Changed {

@@ -26,7 +26,7 @@ func ownLeaves(live *unstructured.Unstructured) leaves {
 			continue
 		}
 		var tree map[string]any
-		if json.Unmarshal(entry.FieldsV1.Raw, &tree) == nil {
+		if json.Unmarshal(entry.FieldsV1.GetRawBytes(), &tree) == nil {
 			all.add("", owned(live.Object, tree))
 		}
 	}

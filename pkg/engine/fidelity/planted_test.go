@@ -11,6 +11,7 @@ import (
 // TestPlantedDifferences makes sure that the comparison can find something: each lie in a report must be
 // found in the first commits in which it can be told.
 func TestPlantedDifferences(t *testing.T) {
+	t.Parallel()
 	for name, lie := range map[string]distortion{
 		"a cluster is left out of a change":     inGroup(v1alpha1.ActionConfigure, func(g *plan.ReportGroup) { g.Clusters = g.Clusters[1:] }),
 		"a removal is not told":                 inGroup(v1alpha1.ActionPrune, func(g *plan.ReportGroup) { g.Objects = g.Objects[1:] }),

@@ -106,14 +106,14 @@ func (it item) overrides() []string {
 func (repo *repository) change(r *rand.Rand, clusters []string) (said []string) {
 	repo.items = slices.Clone(repo.items)
 	for range 1 + r.IntN(6) {
-		switch n := r.IntN(20); {
-		case n == 0:
+		switch r.IntN(20) {
+		case 0:
 			repo.tag++
 			said = append(said, "another tag in the kustomization")
-		case n == 1:
+		case 1:
 			repo.color++
 			said = append(said, "another value of the generated ConfigMap")
-		case n == 2:
+		case 2:
 			repo.vault = !repo.vault
 			said = append(said, "the namespace vault comes or goes")
 		default:
