@@ -231,7 +231,7 @@ func (c *comparison) objects() {
 		case was && !is:
 			happened = v1alpha1.ActionPrune
 			c.tally.prunes++
-		case was && before.uid != after.uid:
+		case before.uid != after.uid && !recreated(after):
 			c.differ("%s was made anew", at)
 		case was && before.mark != after.mark:
 			happened = v1alpha1.ActionConfigure
@@ -255,6 +255,11 @@ func (c *comparison) objects() {
 			c.fields(at, said.fields, fields, numbers[object])
 		}
 	}
+}
+
+// recreated tells that Git allows to make an object anew for a field that cannot change.
+func recreated(s seen) bool {
+	return s.fields[below("metadata.annotations", v1alpha1.AnnotationRecreate)] == `"allowed"`
 }
 
 // fields compares the changed fields of one object.
@@ -305,6 +310,9 @@ func (c *comparison) requests() {
 	}
 	for at, said := range c.said {
 		verbs := slices.DeleteFunc(slices.Clone(c.writes[at]), func(verb string) bool { return verb == handOver })
+		if recreated(c.after[at]) && c.before[at].uid != c.after[at].uid && slices.Equal(verbs, []string{"delete", "patch"}) {
+			continue
+		}
 		if len(verbs) != 1 || verbs[0] != want[said.action] {
 			c.differ("%s: %s, for which the controller sent %v", at, said.action, verbs)
 		}
@@ -335,11 +343,12 @@ func (c *comparison) shares(r plan.Report) {
 }
 
 func (c *comparison) share(at place, when string, there bool, said, live *int64) {
-	if !there || said == nil && live == nil {
+	// What has no field for it, such as a Pod, counts as one and shows none.
+	if !there || live == nil {
 		return
 	}
 	c.tally.shares++
-	if said == nil || live == nil || *said != *live {
+	if said == nil || *said != *live {
 		c.differ("%s: the share %s does not agree: said %v, live %v", at, when, deref(said), deref(live))
 	}
 }

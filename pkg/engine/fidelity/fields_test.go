@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
@@ -118,6 +119,16 @@ func (l leaves) add(path string, value any) {
 }
 
 func (l leaves) set(path string, value any) {
+	// The API server adds it to each item of a list that is ours as a whole.
+	if strings.HasPrefix(path, "subjects[") && strings.HasSuffix(path, ".apiGroup") {
+		return
+	}
+	// It writes quantities in its own way.
+	if text, isText := value.(string); isText && strings.Contains(path, "resources.") {
+		if q, err := resource.ParseQuantity(text); err == nil {
+			value = q.String()
+		}
+	}
 	raw, err := json.Marshal(value)
 	if err != nil {
 		raw = []byte(err.Error())
@@ -135,12 +146,14 @@ func (l leaves) set(path string, value any) {
 
 func isMap(v any) bool { _, ok := v.(map[string]any); return ok }
 
-// keyOf is "name" for lists whose items all have one.
+// keyOf is the field by which reports name the items of a list; "" where not all have one.
 func keyOf(list []any) string {
-	if len(list) == 0 || slices.ContainsFunc(list, func(v any) bool { m, ok := v.(map[string]any); return !ok || m["name"] == nil }) {
-		return ""
+	for _, key := range []string{"name", "mountPath", "containerPort", "port"} {
+		if len(list) > 0 && !slices.ContainsFunc(list, func(v any) bool { m, ok := v.(map[string]any); return !ok || m[key] == nil }) {
+			return key
+		}
 	}
-	return "name"
+	return ""
 }
 
 // below is the path of a field as reports write it.
