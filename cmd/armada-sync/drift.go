@@ -67,7 +67,7 @@ names all.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDrift(cmd.Context(), s, flags) },
 	}
-	flags.operateFlags.register(cmd)
+	flags.register(cmd)
 	cmd.ValidArgsFunction = cobra.NoFileCompletions
 	f := cmd.Flags()
 	f.StringVar(&flags.cluster, "cluster", "", "only on this cluster")
@@ -203,7 +203,7 @@ const (
 func driftTable(items []v1alpha1.ObjectDrift, now time.Time) string {
 	rows := [][]string{{"CLUSTER", "OBJECT", "FIELD", "MANAGER", "SINCE", "DONE"}}
 	for _, d := range items {
-		object, cluster, done := d.ObjectReference.String(), d.Cluster, string(d.Handling)
+		object, cluster, done := d.String(), d.Cluster, string(d.Handling)
 		if d.Until != nil {
 			done += " (" + age(d.Until.Sub(now)) + ")"
 		}

@@ -191,7 +191,7 @@ func readReport(file string) (r plan.Report, err error) {
 	if err != nil {
 		return r, fmt.Errorf("read the report: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // It was only read.
+	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxReport+1))
 	switch {
 	case err != nil:
