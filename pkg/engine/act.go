@@ -256,7 +256,8 @@ func (s *site) problems(c v1alpha1.Cluster) []Problem {
 	if st.refused != "" {
 		ps = append(ps, Problem{Cluster: name, ID: "plan-refused", Reason: st.refused})
 	}
-	if st.member != nil {
+	// What cannot be watched on a cluster that is away, or about to count as away, is no other problem than that.
+	if st.member != nil && readyStatus(c) == metav1.ConditionTrue && !st.health.Pending() {
 		for _, reason := range st.member.Problems() {
 			ps = append(ps, Problem{Cluster: name, ID: "watch", At: reason, Reason: reason})
 		}
