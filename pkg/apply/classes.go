@@ -95,7 +95,7 @@ func (m *Member) watchClasses(ctx context.Context) {
 				if err != nil {
 					return err
 				}
-				return m.follow(ctx, source{lister: m.metadataOf(r.GroupVersionResource, ""), store: classStore{m: m, kind: k.GroupKind}})
+				return m.follow(ctx, source{what: "watch " + k.String(), lister: m.metadataOf(r.GroupVersionResource, ""), store: classStore{m: m, kind: k.GroupKind}})
 			})
 		})
 	}

@@ -57,7 +57,7 @@ func (m *Member) watchCapacity(ctx context.Context) {
 	} {
 		m.running.Go(func() {
 			m.keep(ctx, w.what, func(ctx context.Context) error {
-				return m.follow(ctx, source{lister: w.from, store: w.store})
+				return m.follow(ctx, source{what: w.what, lister: w.from, store: w.store})
 			})
 		})
 	}

@@ -22,6 +22,15 @@ type listening struct {
 	lw *listerWatcher
 }
 
+// Replace takes in a whole list: what kept the watch from coming up is over.
+func (l listening) Replace(items []any, resourceVersion string) error {
+	if err := l.ReflectorStore.Replace(items, resourceVersion); err != nil {
+		return err
+	}
+	l.lw.m.report(l.lw.what, nil)
+	return nil
+}
+
 // sequenced is a store that remembers how far its source was. The versions that one source tells of only grow,
 // as long as the API server has the memory that it had: heard returns true for one that is older than
 // what was told before, as after etcd was restored from a backup.

@@ -135,7 +135,7 @@ func (m *Member) run(ctx context.Context) {
 	m.running.Go(func() {
 		m.keep(ctx, "watch ApplySets", func(ctx context.Context) error {
 			return m.follow(ctx, source{
-				lister: m.metadataOf(secretResource.GroupVersionResource, SystemNamespace), selector: labelSetID, store: parentStore{m},
+				what: "watch ApplySets", lister: m.metadataOf(secretResource.GroupVersionResource, SystemNamespace), selector: labelSetID, store: parentStore{m},
 			})
 		})
 	})
@@ -217,7 +217,7 @@ func (m *Member) awaitParents(ctx context.Context) {
 // watchDefinitions has the kinds discovered again when any CRD changes.
 func (m *Member) watchDefinitions(ctx context.Context) {
 	m.keep(ctx, "watch CRDs", func(ctx context.Context) error {
-		return m.follow(ctx, source{lister: m.metadataOf(crdResource, ""), store: nudge{m.rediscover}})
+		return m.follow(ctx, source{what: "watch CRDs", lister: m.metadataOf(crdResource, ""), store: nudge{m.rediscover}})
 	})
 }
 

@@ -191,7 +191,6 @@ func (s parentStore) Replace(items []any, listVersion string) error {
 	maps.DeleteFunc(s.m.parents.byName, func(name string, _ parent) bool { return !listed[name] })
 	s.m.parents.mu.Unlock()
 	s.m.parents.setSynced(true)
-	s.m.report("watch ApplySets", nil)
 	s.m.changed()
 	return nil
 }

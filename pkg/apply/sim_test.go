@@ -270,6 +270,28 @@ func TestDeadFromTheStart(t *testing.T) {
 	})
 }
 
+// Problems of watches end with the outage, not when the watches end next.
+func TestProblemsEndWithAnOutage(t *testing.T) {
+	onSim(t, func(o *apply.Options) { o.Capacity = true }, func(s *stage, c *simfleet.Cluster) {
+		s.quietAfter(many(3, "1")...)
+		c.Stop()
+		pass(time.Minute)
+		if len(s.member.Problems()) == 0 {
+			s.Error("nobody says that watches fail")
+		}
+		if err := c.Start(); err != nil {
+			s.Fatal(err)
+		}
+		if err := s.member.Probe(s.ctx); err != nil {
+			s.Fatal(err)
+		}
+		pass(2 * time.Second)
+		if p := s.member.Problems(); len(p) > 0 {
+			s.Errorf("problems stay: %v", p)
+		}
+	})
+}
+
 func TestStopFinishesWhatIsInFlight(t *testing.T) {
 	onSim(t, func(o *apply.Options) { o.Concurrency = 4 }, func(s *stage, c *simfleet.Cluster) {
 		first := many(1, "1")

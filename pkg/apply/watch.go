@@ -34,6 +34,8 @@ type lister struct {
 // source is one thing to watch: where it comes from, what is selected and where it goes.
 type source struct {
 	lister
+	// what names the watch in problems, as for keep.
+	what     string
 	selector string
 	store    cache.ReflectorStore
 }
@@ -193,7 +195,7 @@ func (m *Member) watchKind(ctx context.Context, gk schema.GroupKind) error {
 	kind := kindID{GroupKind: gk, apiVersion: r.GroupVersion().String()}
 	rule := m.opts.Health.For(gk, r.hasStatus)
 	m.state.judge(gk, rule != nil)
-	src := source{selector: v1alpha1.LabelPartOf, store: &kindStore{m: m, kind: kind, rule: rule}}
+	src := source{what: "watch " + gk.String(), selector: v1alpha1.LabelPartOf, store: &kindStore{m: m, kind: kind, rule: rule}}
 	if rule != nil {
 		src.lister = m.objects(r.GroupVersionResource)
 	} else {
@@ -272,7 +274,6 @@ func (s *kindStore) Replace(items []any, resourceVersion string) error {
 	for _, name := range s.m.state.replaced(s.kind.GroupKind, listed, resourceVersion) {
 		s.m.checks.add(check{kind: s.kind.GroupKind, name: name})
 	}
-	s.m.report("watch "+s.kind.String(), nil)
 	return nil
 }
 
