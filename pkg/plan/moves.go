@@ -233,9 +233,18 @@ func JudgedKinds() []schema.GroupKind {
 	return kinds
 }
 
+// cannotCome tells that a copy on one of some clusters cannot be made, however long one waits.
+func (c *computation) cannotCome(it *item, clusters []string) bool {
+	return slices.ContainsFunc(clusters, func(name string) bool {
+		i, isTarget := it.targetIndex(c.clusterN[name])
+		return isTarget && (it.targets[i].denied != "" || it.targets[i].rendered.failed != "")
+	})
+}
+
 func (c *computation) waitForHealth(d *departure, unready []string) {
 	reason := "waits for a healthy copy on " + strings.Join(unready, ", ")
-	if c.snap.Now.Sub(d.status.Since.Time) <= c.grace(d.item) {
+	// What follows others has no record that says since when it waits.
+	if c.snap.Now.Sub(d.status.Since.Time) <= c.grace(d.item) && (d.item.owner != nil || !c.cannotCome(d.item, unready)) {
 		d.gate(moveHealth, reason)
 		return
 	}
