@@ -21,6 +21,14 @@ const foreignDefinitions = `{apiVersion: apiextensions.k8s.io/v1, kind: CustomRe
   spec: {group: %s, scope: Namespaced, names: {plural: %s, singular: %s, kind: %s, listKind: %sList},
     versions: [{name: %s, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]}}`
 
+// started starts a replica with the shop. What is discovered may be in the fleet before its first decision or
+// after it.
+func (w *world) started() *replica {
+	w.t.Helper()
+	w.push(shop(8))
+	return w.start("one")
+}
+
 // discovering prepares a hub on which c is described by Cluster API, d by a ClusterProfile and e by Argo CD.
 func (w *world) discovering() {
 	w.t.Helper()
@@ -77,7 +85,7 @@ func (w *world) isMember(name string) func() string {
 func TestClustersAreDiscovered(t *testing.T) {
 	inWorldWith(t, described(), func(w *world) {
 		w.discovering()
-		r := w.placed()
+		r := w.started()
 		for _, name := range []string{"c", "d", "e-of-argo"} {
 			w.eventually(time.Minute, w.isMember(name))
 		}
@@ -116,7 +124,7 @@ func TestClustersAreDiscovered(t *testing.T) {
 func TestEditsOfDiscoveredClustersSurvive(t *testing.T) {
 	inWorldWith(t, described(), func(w *world) {
 		w.discovering()
-		r := w.placed()
+		r := w.started()
 		w.eventually(time.Minute, w.isMember("c"))
 		w.apply(`{apiVersion: armada-sync.io/v1alpha1, kind: Cluster, metadata: {name: c, labels: {tier: platinum, mine: "yes"}}, spec: {region: eu-central-1}}`)
 		w.pass(90 * time.Second)
@@ -141,7 +149,7 @@ func TestEditsOfDiscoveredClustersSurvive(t *testing.T) {
 func TestAClusterWhoseSourceIsGoneStays(t *testing.T) {
 	inWorldWith(t, described(), func(w *world) {
 		w.discovering()
-		r := w.placed()
+		r := w.started()
 		w.eventually(time.Minute, w.isMember("d"))
 		w.pass(time.Minute)
 		w.fleet.Cluster("d").ResetTrace()
@@ -186,7 +194,7 @@ func TestWhatIsNotTakenIn(t *testing.T) {
 		w.apply(`{apiVersion: v1, kind: Secret, metadata: {name: unselected, namespace: argocd, labels: {argocd.argoproj.io/secret-type: cluster}},
   stringData: {name: unselected, server: "https://d", config: "{\"bearerToken\": \"x\"}", kubeconfig: good for d}}`)
 		w.apply(`{apiVersion: v1, kind: Secret, metadata: {name: fake-kubeconfig, namespace: capi, labels: {cluster.x-k8s.io/cluster-name: fake}}, stringData: {value: good for e}}`)
-		r := w.placed()
+		r := w.started()
 		for _, name := range []string{"c", "d", "e-of-argo"} {
 			w.eventually(time.Minute, w.isMember(name))
 		}
