@@ -62,18 +62,13 @@ func (w *world) ours(all kinds) map[place]seen {
 	found := map[place]seen{}
 	for _, cluster := range w.clusters {
 		for _, gvk := range all {
-			for _, o := range w.fleet.Cluster(cluster).List(gvk, "") {
-				content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
-				if err != nil {
-					w.t.Fatal(err)
-				}
-				u := &unstructured.Unstructured{Object: content}
+			for _, u := range w.fleet.list(cluster, gvk) {
 				digest := u.GetAnnotations()[v1alpha1.AnnotationDigest]
 				if digest == "" || len(u.GetOwnerReferences()) > 0 {
 					continue
 				}
 				s := seen{uid: string(u.GetUID()), mark: digest + " of " + u.GetAnnotations()[v1alpha1.AnnotationSource], fields: ownLeaves(u)}
-				if n, found, err := unstructured.NestedInt64(content, "spec", "replicas"); found && err == nil {
+				if n, found, err := unstructured.NestedInt64(u.Object, "spec", "replicas"); found && err == nil {
 					s.replicas = &n
 				}
 				found[place{cluster, gvk.Kind, u.GetNamespace(), u.GetName()}] = s
@@ -144,9 +139,7 @@ func (w *world) hold(next contents, distort distortion, counted *tally) []string
 	if distort != nil && !distort(&report) {
 		return nil
 	}
-	for _, cluster := range w.clusters {
-		w.fleet.Cluster(cluster).ResetTrace()
-	}
+	w.fleet.forget()
 	w.push(next)
 	if why := w.rest(); why != "" {
 		return []string{why}
@@ -169,7 +162,7 @@ const handOver = "hand over"
 func (w *world) writes(known kinds) map[place][]string {
 	all := map[place][]string{}
 	for _, cluster := range w.clusters {
-		for _, r := range w.fleet.Cluster(cluster).Requests() {
+		for _, r := range w.fleet.requests(cluster) {
 			if !r.Write() || r.Code >= 300 || r.Namespace == apply.SystemNamespace || r.Name == apply.SystemNamespace {
 				continue
 			}

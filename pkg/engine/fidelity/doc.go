@@ -5,4 +5,7 @@
 // the snapshot as `fleet snapshot` does, makes a random commit, previews it, pushes it, and lets the fleet
 // come to rest. What is compared is independent of the planner: the objects of ours on each cluster and the
 // fields that the API server says are ours, before and after, and the requests in between.
+//
+// With the build tag e2e fixed commits and a few random ones are played on real API servers in the same way;
+// the requests are then those of the audit logs.
 package fidelity

@@ -12,6 +12,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
@@ -26,15 +29,36 @@ import (
 // sourceNamespace is the namespace of every source.
 const sourceNamespace = "armada-system"
 
-// restTime is how long a fleet may take to do what a commit asks for.
-const restTime = 20 * time.Minute
+// pace is how a fleet is waited for.
+type pace struct {
+	// look is the time between two looks, limit how long the fleet may take to do what a commit asks for.
+	look, limit time.Duration
+	// linger is how long it must stay at rest, so that what is written too late or twice is seen.
+	linger time.Duration
+}
 
-// world is a fleet and a controller that keeps it. It lives in a synctest bubble.
+// simulatedPace is for a fleet whose time costs nothing.
+var simulatedPace = pace{look: 5 * time.Second, limit: 20 * time.Minute}
+
+// members are the API servers of a fleet.
+type members interface {
+	config(cluster string) *rest.Config
+	// list returns the objects of a kind, none where the kind is not served.
+	list(cluster string, gvk schema.GroupVersionKind) []*unstructured.Unstructured
+	// forget lets requests begin anew.
+	forget()
+	// requests are those of the controller since then, oldest first.
+	requests(cluster string) []simfleet.Request
+	close()
+}
+
+// world is a fleet and a controller that keeps it. On simulated members it lives in a synctest bubble.
 type world struct {
 	t        *testing.T
 	clusters []string
 	declared declared
-	fleet    *simfleet.Fleet
+	fleet    members
+	pace     pace
 	builder  *build.Builder
 	engine   *engine.Engine
 	log      *lockedBuffer
@@ -81,24 +105,32 @@ func standard() declared {
 
 func newWorld(t *testing.T, seed uint64, d declared) *world {
 	t.Helper()
-	w := &world{t: t, declared: d, builder: build.New(), log: &lockedBuffer{}, ended: make(chan error, 1), trees: map[string]*source.Tree{}}
 	options := simfleet.Options{Seed: seed, ReadyAfter: 2 * time.Second, TraceLimit: 100_000}
 	for i, c := range d.clusters {
-		w.clusters = append(w.clusters, c.Name)
 		options.Clusters = append(options.Clusters, simfleet.ClusterSpec{
 			Name: c.Name, Nodes: []simfleet.NodeSpec{{Count: 1 + i%3, CPU: "4", Memory: "8Gi", Zone: "z", Region: c.Spec.Region}},
 		})
 	}
-	var err error
-	if w.fleet, err = simfleet.New(options); err != nil {
+	fleet, err := simfleet.New(options)
+	if err != nil {
 		t.Fatal(err)
+	}
+	return startWorld(t, d, simulated{t, fleet}, simulatedPace)
+}
+
+// startWorld starts a controller for members that are there.
+func startWorld(t *testing.T, d declared, fleet members, p pace) *world {
+	t.Helper()
+	w := &world{t: t, declared: d, fleet: fleet, pace: p, builder: build.New(), log: &lockedBuffer{}, ended: make(chan error, 1), trees: map[string]*source.Tree{}}
+	for _, c := range d.clusters {
+		w.clusters = append(w.clusters, c.Name)
 	}
 	w.push(contents{})
 	w.engine = engine.New(engine.Options{
 		Configuration: w.configuration(), Store: memory{w},
 		Open:    func(s v1alpha1.GitSource) (source.Source, error) { return git{w, s.Name}, nil },
 		Builder: builderFunc(w.build),
-		Connect: func(c v1alpha1.Cluster) (*rest.Config, error) { return w.fleet.Cluster(c.Name).RESTConfig(), nil },
+		Connect: func(c v1alpha1.Cluster) (*rest.Config, error) { return w.fleet.config(c.Name), nil },
 		// A key of its own: a preview has none and must not need one.
 		SecretKey: []byte("a key that is only for tests....")[:32],
 		Log:       slog.New(slog.NewTextHandler(w.log, nil)), Registry: prometheus.NewRegistry(),
@@ -109,12 +141,44 @@ func newWorld(t *testing.T, seed uint64, d declared) *world {
 	return w
 }
 
+// simulated are simulated members.
+type simulated struct {
+	t     *testing.T
+	fleet *simfleet.Fleet
+}
+
+func (s simulated) config(cluster string) *rest.Config { return s.fleet.Cluster(cluster).RESTConfig() }
+
+func (s simulated) list(cluster string, gvk schema.GroupVersionKind) []*unstructured.Unstructured {
+	var all []*unstructured.Unstructured
+	for _, o := range s.fleet.Cluster(cluster).List(gvk, "") {
+		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		all = append(all, &unstructured.Unstructured{Object: content})
+	}
+	return all
+}
+
+func (s simulated) forget() {
+	for _, c := range s.fleet.Clusters() {
+		c.ResetTrace()
+	}
+}
+
+func (s simulated) requests(cluster string) []simfleet.Request {
+	return s.fleet.Cluster(cluster).Requests()
+}
+
+func (s simulated) close() { s.fleet.Close() }
+
 func (w *world) close() {
 	w.stop()
 	if err := <-w.ended; err != nil {
 		w.t.Errorf("the controller ended with: %v", err)
 	}
-	w.fleet.Close()
+	w.fleet.close()
 }
 
 func (w *world) configuration() engine.Configuration {
@@ -167,13 +231,21 @@ func (w *world) current() map[string]*source.Tree {
 
 // rest waits until the controller has done what the commits ask for; it returns why it has not.
 func (w *world) rest() string {
-	deadline := time.Now().Add(restTime)
+	deadline := time.Now().Add(w.pace.limit)
+	var since time.Time
 	for {
-		<-time.After(5 * time.Second)
+		<-time.After(w.pace.look)
 		c, ok := w.engine.Latest()
 		if ok && c.Settled && w.planned(c.Plan.Revisions) {
-			return ""
+			if since.IsZero() {
+				since = time.Now()
+			}
+			if time.Since(since) >= w.pace.linger {
+				return ""
+			}
+			continue
 		}
+		since = time.Time{}
 		if time.Now().After(deadline) {
 			return "not at rest in time: " + unfinished(c)
 		}
