@@ -124,7 +124,9 @@ func (m *Member) lookAt(ctx context.Context, list []check) (failed []check) {
 func (m *Member) look(ctx context.Context, k check) error {
 	r, err := m.mapper.lookup(k.kind, "")
 	if errors.Is(err, errNotServed) {
-		// Kinds that are not served any more are dealt with by their watch.
+		// With its kind the object has gone. The kind's watch may go on from where it was once it is
+		// served again, and would not say so any more.
+		m.state.gone(k.kind, k.name, "")
 		return nil
 	}
 	if err != nil {
