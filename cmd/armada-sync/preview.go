@@ -28,8 +28,10 @@ type previewFlags struct {
 	exitCode bool
 	// severities are of the form id=severity.
 	severities []string
-	failOn     string
-	output     outputFlags
+	// rules is a file of further rules.
+	rules  string
+	failOn string
+	output outputFlags
 }
 
 func newPreview(s streams) *cobra.Command {
@@ -82,13 +84,17 @@ end with 2.`,
 	f.BoolVar(&flags.exitCode, "exit-code", false, "end with 2 on changes and 3 on findings at or above the bar")
 	f.StringVar(&flags.failOn, "fail-on", "", "end with 3 on findings of this severity or worse: blocker, caution or info")
 	f.StringArrayVar(&flags.severities, "severity", nil, "change the severity of a finding, as ID=blocker|caution|info|off; beats spec.plan.severity of the fleet file's Config; may be given several times")
+	f.StringVar(&flags.rules, "rules", "", "file with further rules of one's own, as a list or a Config: CEL over the report (docs/preview.md); beside spec.plan.rules of the fleet file's Config")
 	flags.output.register(cmd)
 	must(cmd.MarkFlagRequired("base"))
 	must(cmd.MarkFlagFilename("from", "json"))
+	must(cmd.MarkFlagFilename("rules", "yaml", "yml", "json"))
 	must(cmd.MarkFlagFilename("result", "json"))
 	cmd.MarkFlagsMutuallyExclusive("base", "result")
 	cmd.MarkFlagsMutuallyExclusive("head", "result")
 	cmd.MarkFlagsMutuallyExclusive("from", "result")
+	cmd.MarkFlagsMutuallyExclusive("rules", "result")
+	cmd.MarkFlagsMutuallyExclusive("rules", "from")
 	cmd.MarkFlagsMutuallyExclusive("from", "base")
 	cmd.MarkFlagsMutuallyExclusive("from", "head")
 	cmd.MarkFlagsMutuallyExclusive("from", "fleet")
@@ -157,6 +163,9 @@ func (f *previewFlags) report(ctx context.Context, stdin io.Reader, stderr io.Wr
 	if err != nil {
 		return plan.Report{}, false, err
 	}
+	if err := readRules(f.rules, &snap, stderr); err != nil {
+		return plan.Report{}, false, err
+	}
 	if err := f.judge(&snap); err != nil {
 		return plan.Report{}, false, err
 	}
@@ -202,7 +211,8 @@ func (f *previewFlags) judge(snap *plan.Snapshot) error {
 	}
 	for _, text := range f.severities {
 		id, level, _ := strings.Cut(text, "=")
-		if !slices.ContainsFunc(plan.FindingKinds(), func(k plan.FindingKind) bool { return k.ID == id }) {
+		if !slices.ContainsFunc(plan.FindingKinds(), func(k plan.FindingKind) bool { return k.ID == id }) &&
+			!slices.ContainsFunc(snap.Config.Plan.Rules, func(r v1alpha1.PlanRule) bool { return r.ID == id }) {
 			return fmt.Errorf("--severity %q: no finding has the id %q; docs/findings lists them", text, id)
 		}
 		if !slices.Contains([]string{"blocker", "caution", "info", "off"}, level) {

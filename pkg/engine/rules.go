@@ -6,6 +6,7 @@ import (
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/apply/health"
+	"github.com/armada-sync/armada-sync/pkg/plan"
 )
 
 // CheckRules tells what is wrong with the health rules of a configuration: every expression that does
@@ -21,12 +22,12 @@ func CheckRules(c v1alpha1.ConfigSpec) error {
 
 // ruleProblems are those of a Config document, each where the document has the expression.
 func ruleProblems(d v1alpha1.Document, c v1alpha1.ConfigSpec) []v1alpha1.Problem {
+	problems := plan.RuleProblems(d, c.Plan)
 	_, failed := health.NewRules(c.Health.Rules)
 	if len(failed) == 0 {
-		return nil
+		return problems
 	}
 	lines := d.Lines()
-	problems := make([]v1alpha1.Problem, 0, len(failed))
 	for _, f := range failed {
 		field := fmt.Sprintf("spec.health.rules[%d].%s", f.Index, f.Field)
 		problems = append(problems, v1alpha1.Problem{

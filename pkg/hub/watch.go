@@ -21,6 +21,7 @@ import (
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/engine"
+	"github.com/armada-sync/armada-sync/pkg/plan"
 )
 
 // finalizer holds a GitSource that takes its objects along until they are gone.
@@ -265,6 +266,10 @@ func (w *watcher) configuration(ctx context.Context) (engine.Configuration, map[
 // keepRules lets health rules stay as they were while what the Config says does not compile.
 func (w *watcher) keepRules(ref reference, c *v1alpha1.ConfigSpec, problems map[reference]string) {
 	const key = "health rules"
+	// The controller makes no use of a preview's rules; whoever wrote them learns here what is wrong.
+	if failed := plan.CheckRules(c.Plan.Rules); len(failed) > 0 {
+		problems[ref] = failed[0].Error()
+	}
 	if err := engine.CheckRules(*c); err != nil {
 		problems[ref] = strings.ReplaceAll(err.Error(), "\n", "; ")
 		c.Health.Rules, _ = w.last[key].([]v1alpha1.HealthRule)

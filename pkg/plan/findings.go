@@ -139,10 +139,13 @@ type findingKey struct {
 	object                          v1alpha1.ObjectReference
 }
 
-func newFindingSet(override map[string]string) *findingSet {
+func newFindingSet(c v1alpha1.PlanConfig) *findingSet {
 	s := &findingSet{
-		defaults: map[string]v1alpha1.Severity{}, override: override,
+		defaults: map[string]v1alpha1.Severity{}, override: c.Severity,
 		byKey: map[findingKey]*finding{}, clusters: map[findingKey]map[string]bool{},
+	}
+	for _, r := range c.Rules {
+		s.defaults[r.ID] = r.Severity
 	}
 	for _, k := range FindingKinds() {
 		s.defaults[k.ID] = k.Severity

@@ -94,6 +94,7 @@ func (r *fleetReader) add(d v1alpha1.Document, value any) {
 	case *v1alpha1.Config:
 		if r.once(d, v1alpha1.KindConfig) {
 			r.snap.Config = v.Spec
+			r.problems = append(r.problems, RuleProblems(d, v.Spec.Plan)...)
 		}
 	case *v1alpha1.Placement:
 		if r.once(d, "Placement of "+v.Spec.Workload.String()+" "+v.Spec.Workload.Group()) {

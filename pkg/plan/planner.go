@@ -124,7 +124,7 @@ func (p *Planner) begin(trees Trees, snap Snapshot) *computation {
 		byName:   map[string]*Source{},
 		bounds:   map[*Source]*bounds{},
 		clusterN: map[string]int{},
-		findings: newFindingSet(snap.Config.Plan.Severity),
+		findings: newFindingSet(snap.Config.Plan),
 		recorded: map[v1alpha1.ObjectKey]*v1alpha1.Placement{},
 	}
 	c.config.SetDefaults()

@@ -13,9 +13,9 @@ import (
 // head plan from NextSnapshot of the base plan, so that what is pending, broken or changed by hand
 // anyway does not count as an effect of the change. Both must come from Compute.
 func Preview(base, head *Plan, o PreviewOptions) Report {
-	v := &preview{base: base, head: head, findings: newFindingSet(nil), changed: map[string]bool{}}
+	v := &preview{base: base, head: head, findings: newFindingSet(v1alpha1.PlanConfig{}), changed: map[string]bool{}}
 	if head.at != nil {
-		v.findings = newFindingSet(head.at.snap.Config.Plan.Severity)
+		v.findings = newFindingSet(head.at.snap.Config.Plan)
 	}
 	v.report = Report{
 		APIVersion: v1alpha1.APIVersion, Kind: "PreviewReport",
@@ -39,6 +39,8 @@ func Preview(base, head *Plan, o PreviewOptions) Report {
 	v.report.Drift = v.drift()
 	v.report.Clusters = v.clusters()
 	v.count()
+	// 6. What the rules of the configuration say to all that.
+	v.applyRules()
 	return v.report
 }
 

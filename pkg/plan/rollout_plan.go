@@ -22,7 +22,7 @@ func (p *Planner) rollOut(newest *Plan, trees Trees, snap Snapshot) *Plan {
 		return newest
 	}
 	newest.rollouts = map[string]v1alpha1.RolloutStatus{}
-	findings := newFindingSet(nil)
+	findings := newFindingSet(v1alpha1.PlanConfig{})
 	for _, r := range rollouts {
 		newest.rollouts[r.source] = r.status
 		newest.Rollouts = append(newest.Rollouts, r.entry())

@@ -3,8 +3,9 @@ package render
 import (
 	"sync"
 
-	"github.com/google/cel-go/cel"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/armada-sync/armada-sync/pkg/expression"
 )
 
 // Options change how much a Renderer remembers, not what it gives.
@@ -21,7 +22,7 @@ const defaultCacheBytes = 64 << 20
 type Renderer struct {
 	memo        *memo
 	scheme      func() (*runtime.Scheme, error)
-	environment func() (*cel.Env, error)
+	environment func() (*expression.Environment, error)
 }
 
 // NewRenderer returns a renderer that remembers nothing yet.

@@ -189,11 +189,39 @@ type PlanConfig struct {
 	// +kubebuilder:validation:MaxProperties=200
 	// +kubebuilder:validation:XValidation:rule="self.all(id, self[id] in ['blocker', 'caution', 'info', 'off'])",message="a severity is blocker, caution, info or off"
 	Severity map[string]string `json:"severity,omitempty"`
+	// Rules are a project's own checks of a preview: each gives findings of its id.
+	// +kubebuilder:validation:MaxItems=100
+	// +listType=map
+	// +listMapKey=id
+	Rules []PlanRule `json:"rules,omitempty"`
 	// RecordInterval is the least time between two writes of one Placement. Default 10s.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ns|us|ms|s|m|h))+$"
 	RecordInterval *metav1.Duration `json:"recordInterval,omitempty"`
+}
+
+// PlanRule looks at the report of a preview with a CEL expression.
+type PlanRule struct {
+	// ID of its findings. No finding of armada-sync itself has it.
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+	ID string `json:"id"`
+	// Severity of its findings. Default caution.
+	// +kubebuilder:validation:Enum=blocker;caution;info
+	Severity Severity `json:"severity,omitempty"`
+	// CEL is an expression over report, the JSON of the preview, and clusters, the Clusters by name. It
+	// yields a boolean, where true is one finding, or a list with one item for each finding: its message,
+	// or a map of message, clusters, object, source and repository.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=4096
+	CEL string `json:"cel"`
+	// Message of findings that do not bring their own.
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+	// MessageExpression is an expression that sees what CEL sees and yields the message as a string.
+	// +kubebuilder:validation:MaxLength=4096
+	MessageExpression string `json:"messageExpression,omitempty"`
 }
 
 // ServerConfig is an address to serve on.

@@ -85,6 +85,11 @@ func (l Limits) DecodeStream(file string, data []byte) ([]Document, []Problem) {
 // needed to read it is free before the next one. The rest is not read once take returns false.
 func (l Limits) DecodeEach(file string, data []byte, take func(Document) bool) []Problem {
 	s := &stream{limits: l, file: file, aliasBudget: l.MaxAliasBytes, take: take}
+	return s.decode(data)
+}
+
+// decode reads all documents.
+func (s *stream) decode(data []byte) []Problem {
 	if problem := s.unreadable(data); problem != nil {
 		return []Problem{*problem}
 	}
@@ -119,9 +124,12 @@ func (s *stream) withinValues(c chunk) bool {
 
 // stream is the state of reading one file.
 type stream struct {
-	limits      Limits
-	file        string
-	take        func(Document) bool
+	limits Limits
+	file   string
+	take   func(Document) bool
+	// frame makes the root of each document what is to be read; nil: it is that.
+	frame func(*yaml.Node) *yaml.Node
+
 	problems    []Problem
 	aliasBudget int
 	tables      fieldTables
@@ -206,6 +214,9 @@ func (s *stream) fail(line int, format string, args ...any) {
 func (s *stream) add(root *yaml.Node, offset int) {
 	if !s.count(root.Line + offset) {
 		return
+	}
+	if s.frame != nil {
+		root = s.frame(root)
 	}
 	c := &converter{stream: s, offset: offset, object: describe(root)}
 	if root.Kind != yaml.MappingNode {

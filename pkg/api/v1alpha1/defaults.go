@@ -1,6 +1,8 @@
 package v1alpha1
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -54,6 +56,12 @@ func (s *ConfigSpec) SetDefaults() {
 	setDuration(&s.Plan.RecordInterval, 10*time.Second)
 	if s.Metrics.BindAddress == "" {
 		s.Metrics.BindAddress = "127.0.0.1:8080"
+	}
+
+	// The list may be that of an object which others read.
+	s.Plan.Rules = slices.Clone(s.Plan.Rules)
+	for i := range s.Plan.Rules {
+		s.Plan.Rules[i].Severity = cmp.Or(s.Plan.Rules[i].Severity, SeverityCaution)
 	}
 }
 

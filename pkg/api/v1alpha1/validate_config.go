@@ -69,6 +69,7 @@ func (t *typing) config(s *ConfigSpec) {
 			oneOf(t, field, s.Plan.Severity[id], string(SeverityBlocker), string(SeverityCaution), string(SeverityInfo), "off")
 		}
 	}
+	t.planRules("spec.plan.rules", s.Plan.Rules)
 	seen := map[string]string{}
 	for i, r := range s.Health.Rules {
 		p := at("spec.health.rules", i)
@@ -76,6 +77,35 @@ func (t *typing) config(s *ConfigSpec) {
 			t.unique(seen, p, strings.TrimSuffix(r.Kind+"."+r.Group, "."), "kind")
 		}
 		t.required(p+".healthy", r.Healthy)
+	}
+}
+
+// The most that a rule of a preview may have, in number, and in bytes of its message.
+const (
+	maxPlanRules   = 100
+	maxRuleMessage = 1024
+)
+
+// planRules reports what is wrong with the rules of a preview, but for their expressions: whoever evaluates
+// them compiles them.
+func (t *typing) planRules(field string, rules []PlanRule) {
+	if len(rules) > maxPlanRules {
+		t.problem(field, "%d rules, more than %d", len(rules), maxPlanRules)
+	}
+	seen := map[string]string{}
+	for i, r := range rules {
+		p := at(field, i)
+		if t.named(p+".id", r.ID, validation.IsDNS1123Label) {
+			t.unique(seen, p, r.ID, "id")
+		}
+		oneOf(t, p+".severity", r.Severity, SeverityBlocker, SeverityCaution, SeverityInfo)
+		t.required(p+".cel", r.CEL)
+		if len(r.Message) > maxRuleMessage {
+			t.problem(p+".message", "a message of %d bytes, more than %d", len(r.Message), maxRuleMessage)
+		}
+		if r.Message != "" && r.MessageExpression != "" {
+			t.problem(p+".messageExpression", "there is a message already: a rule has one of both")
+		}
 	}
 }
 
