@@ -1,5 +1,5 @@
-// Package expression compiles and evaluates the CEL expressions of users over JSON trees. Maps of the input
-// are iterated in the order of their keys, and every expression is bounded in its length and its cost.
+// Package expression compiles and evaluates the CEL expressions of users over JSON trees. Maps are iterated
+// in the order of their keys, and every expression is bounded in its length and its cost.
 package expression
 
 import (
@@ -12,6 +12,7 @@ import (
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/common/types/traits"
+	"github.com/google/cel-go/interpreter"
 )
 
 // MaxBytes is how long an expression may be, in bytes.
@@ -55,7 +56,7 @@ func (e *Environment) Compile(text string) (*Program, error) {
 	if issues.Err() != nil {
 		return nil, fmt.Errorf("the expression does not compile: %s", firstIssue(issues))
 	}
-	program, err := e.env.Program(ast, cel.CostLimit(e.cost), cel.EvalOptions(cel.OptTrackCost))
+	program, err := e.env.Program(ast, cel.CostLimit(e.cost), cel.EvalOptions(cel.OptTrackCost), cel.CustomDecoratorV2(sortLiterals))
 	if err != nil {
 		return nil, fmt.Errorf("expression: %w", err)
 	}
@@ -185,3 +186,34 @@ func (m sortedMap) Iterator() traits.Iterator {
 
 // IsZeroValue implements traits.Zeroer.
 func (m sortedMap) IsZeroValue() bool { return m.Size() == types.IntZero }
+
+// sortedLiteral is a map that an expression itself writes down: it is iterated like those of the input.
+type sortedLiteral struct {
+	interpreter.InterpretableConstructor
+}
+
+// sortLiterals implements interpreter.InterpretableDecoratorV2.
+func sortLiterals(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
+	if c, ok := i.(interpreter.InterpretableConstructor); ok && c.Type() == types.MapType {
+		return sortedLiteral{c}, nil
+	}
+	return i, nil
+}
+
+// Exec implements interpreter.InterpretableV2.
+func (l sortedLiteral) Exec(frame *interpreter.ExecutionFrame) ref.Val {
+	return sorted(l.InterpretableConstructor.Exec(frame))
+}
+
+// Eval implements interpreter.Interpretable.
+func (l sortedLiteral) Eval(a interpreter.Activation) ref.Val {
+	return sorted(l.InterpretableConstructor.Eval(a))
+}
+
+// sorted returns a map that iterates in the order of its keys, and anything else as it is.
+func sorted(value ref.Val) ref.Val {
+	if m, ok := value.(traits.Mapper); ok {
+		return sortedMap{m}
+	}
+	return value
+}

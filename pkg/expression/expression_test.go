@@ -20,6 +20,9 @@ func TestEval(t *testing.T) {
 		fault        string
 	}{
 		{"maps are iterated by key", `input.map(k, k)`, []any{"a", "b", "c", "d"}, ""},
+		{"and so are those that the expression writes down", `{"z": 1, "y": input.a, "x": 3, "w": 4, "v": 5}.map(k, k)`, []any{"v", "w", "x", "y", "z"}, ""},
+		{"and those of which nothing depends on the input", `{"z": 1, "y": 2, "x": 3, "w": 4, "v": 5}.map(k, k)`, []any{"v", "w", "x", "y", "z"}, ""},
+		{"a map that is written down is an object of JSON", `{"k": {"a": 1}}`, map[string]any{"k": map[string]any{"a": int64(1)}}, ""},
 		{"numbers of two types compare", `input.a < 1.5`, true, ""},
 		{"a result that no JSON has", `b"x"`, nil, "cannot be part of an object"},
 		{"what costs too much ends", `[1,2,3,4,5,6,7,8,9,10].all(a, [1,2,3,4,5,6,7,8,9,10].all(b, [1,2,3,4,5,6,7,8,9,10].all(c, [1,2,3,4,5,6,7,8,9,10].all(d, true))))`, nil, "cost limit"},
