@@ -53,6 +53,7 @@ func reachContext(kubeconfigFile, name string) (reach, error) {
 		return reach{}, fmt.Errorf("context %q of the kubeconfig: %w", name, err)
 	}
 	rest.AddUserAgent(cfg, "armada-sync/"+version)
+	cfg.QPS = -1 // A command asks little, and must not run out of time over its own limit.
 	cluster, err := register.Connect(cfg)
 	if err != nil {
 		return reach{}, fmt.Errorf("context %q of the kubeconfig: %w", name, err)
