@@ -160,6 +160,7 @@ func (o *operations) previewDrain(cluster string) (plan.Moves, error) {
 	if !ok {
 		return plan.Moves{}, errNotPlanned
 	}
+	cycle.Snapshot.FleetDigest = cycle.Snapshot.Digest()
 	return previewDrain(cycle.Plan.Trees(), cycle.Snapshot, cluster)
 }
 
@@ -177,6 +178,7 @@ func (o *operations) previewRebalance(list []v1alpha1.ObjectReference) (plan.Mov
 	if !ok {
 		return plan.Moves{}, errNotPlanned
 	}
+	cycle.Snapshot.FleetDigest = cycle.Snapshot.Digest()
 	return plan.PreviewRebalance(cycle.Plan.Trees(), cycle.Snapshot, among(list)), nil
 }
 

@@ -45,7 +45,8 @@ func (e *Engine) trees() plan.Trees {
 	return trees
 }
 
-// snapshot takes everything that a plan may know, once.
+// snapshot takes everything that a plan may know, once. It has no FleetDigest, which costs more than the
+// plan itself: only what people are shown names the fleet.
 func (e *Engine) snapshot(ctx context.Context, now time.Time) plan.Snapshot {
 	snap := plan.Snapshot{
 		Now: now, TakenAt: now, Placements: e.state.Orders.asked(e.state.Placements), Config: e.current.Config,
@@ -81,7 +82,6 @@ func (e *Engine) snapshot(ctx context.Context, now time.Time) plan.Snapshot {
 	snap.GoneSources = e.goneSources(snap.Members)
 	e.spread(&snap)
 	snap.Sources = Declared(snap.Sources, e.current.Sources)
-	snap.FleetDigest = snap.Digest()
 	return snap
 }
 

@@ -32,6 +32,7 @@ func Survey(ctx context.Context, o Options, state State) plan.Snapshot {
 	snap := e.snapshot(context.WithoutCancel(ctx), e.options.Now())
 	snap.AppliedRevisions = map[string]string{}
 	snap.Sources = Declared(state.Sources, sources)
+	snap.FleetDigest = snap.Digest()
 	return snap
 }
 

@@ -57,7 +57,8 @@ type Snapshot struct {
 	// GoneSources are sources that are known to be deleted: others may take over their objects. Of
 	// any other source without a tree nothing changes.
 	GoneSources []string
-	// FleetDigest identifies the fleet's part of the snapshot in the form sha256:<hex>.
+	// FleetDigest identifies the fleet's part of the snapshot in the form sha256:<hex>; empty where nobody is
+	// shown what comes of the snapshot.
 	FleetDigest string
 	// Guards hold evictions back.
 	Guards Guards

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/armada-sync/armada-sync/pkg/engine"
 	"github.com/armada-sync/armada-sync/pkg/simfleet"
 )
 
@@ -259,11 +261,17 @@ func (w *world) rest(limit time.Duration) error {
 		w.mu.Lock()
 		c, revision := w.latest, w.tree.Revision().String()
 		w.mu.Unlock()
-		if c != nil && c.Settled && c.Plan.Revisions[sourceID] == revision {
+		if c != nil && c.Settled && c.Plan.Revisions[sourceID] == revision && read(c.Sources) {
 			return nil
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("not at rest after %s", limit)
 		}
 	}
+}
+
+// read tells that the last attempt to read every source was good. After a long outage of its server a
+// source is asked again within a minute.
+func read(sources []engine.SourceStatus) bool {
+	return !slices.ContainsFunc(sources, func(s engine.SourceStatus) bool { return s.Problem != "" })
 }
