@@ -158,7 +158,23 @@ func TestVeto(t *testing.T) {
 		"everything is gone": {"nobody elsewhere is Ready", []failover.Site{site("a", "eu", lostAt(600)...), site("b", "eu", lostAt(600)...)}, 600, true},
 		"an hour later":      {"the veto does not fade while the fault lasts", []failover.Site{site("a", "eu", lostAt(600)...), site("b", "us", lostAt(600)...)}, 9000, true},
 		"one after another":  {"losses half an hour apart are two events", []failover.Site{site("a", "eu", lostAt(600)...), site("b", "us", lostAt(2400)...), site("c", "us", up...)}, 2400, false},
-		"too young":          {"clusters that were hardly up do not count", []failover.Site{site("a", "eu", young...), site("b", "us", young...), site("c", "us", up...)}, 600, false},
+		"dead long before": {"what was not ready in the last hour does not count: three of three that are left", []failover.Site{
+			site("old-1", "ap", lostAt(600)...), site("old-2", "sa", lostAt(3000)...), site("old-3", "me", lostAt(5400)...), site("old-4", "af", lostAt(7800)...),
+			site("a", "eu", lostAt(20000)...), site("b", "us", lostAt(20000)...), site("c", "ap", lostAt(20000)...)}, 20000, true},
+		"dead long before, one lost": {"one that is lost is no event, whatever died before", []failover.Site{
+			site("old-1", "ap", lostAt(600)...), site("a", "eu", lostAt(20000)...), site("b", "us", every(0, 20000, failover.Ready)...)}, 20000, false},
+		"a second event": {"half of the fleet was lost and moved long ago; of the rest most are lost at once", []failover.Site{
+			site("old-1", "ap", lostAt(600)...), site("old-2", "sa", lostAt(600)...), site("d", "me", every(0, 20000, failover.Ready)...),
+			site("a", "eu", lostAt(20000)...), site("b", "us", lostAt(20000)...)}, 20000, true},
+		"lost within the hour": {"a cluster that died half an hour before still counts: two of four is not more than half", []failover.Site{
+			site("old", "ap", lostAt(18200)...), site("a", "eu", lostAt(20000)...), site("b", "us", lostAt(20000)...), site("c", "me", every(0, 20000, failover.Ready)...)}, 20000, false},
+		"never ready": {"a cluster that was never ready does not count: two of two", []failover.Site{
+			site("a", "eu", lostAt(600)...), site("b", "us", lostAt(600)...), site("c", "me", every(0, 600, failover.Unreachable)...), site("d", "ap", every(0, 600, failover.NotReady)...)}, 600, true},
+		"not ready is not unknown": {"clusters that answer have not been lost", []failover.Site{
+			site("a", "eu", append(every(0, 560, failover.Ready), every(570, 600, failover.NotReady)...)...), site("b", "us", append(every(0, 560, failover.Ready), every(570, 600, failover.NotReady)...)...)}, 600, false},
+		"a newcomer during the fault": {"a cluster that joins and is ready for long enough counts", []failover.Site{
+			site("a", "eu", lostAt(600)...), site("b", "us", lostAt(600)...), site("c", "us", up...), site("d", "us", every(700, 1300, failover.Ready)...)}, 1300, false},
+		"too young": {"clusters that were hardly up do not count", []failover.Site{site("a", "eu", young...), site("b", "us", young...), site("c", "us", up...)}, 600, false},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

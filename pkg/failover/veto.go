@@ -32,38 +32,60 @@ type Site struct {
 
 // Veto returns a reason when evictions must stop, and an empty string when they may go on.
 //
-// A cluster counts if it was Ready for at least ReadyFor within History: before it became Unknown, or
-// before now. When more than Percent of those that count, and at least MinClusters, became Unknown
-// within one window and still are, the fault is more likely ours than theirs, unless all of them share
-// a region or a provider and a cluster elsewhere is Ready. History is taken before the loss, not before
-// now, so that the veto does not fade while the fault lasts.
+// Clusters that became Unknown within one window, and still are, are one event. When they are more than
+// Percent of the clusters that count, and at least MinClusters, the fault is more likely ours than theirs,
+// unless all of them share a region or a provider and a cluster elsewhere is Ready. A cluster counts if it
+// was Ready for at least ReadyFor within History, looked at from the event: the veto does not fade while
+// the fault lasts, and what was dead long before does not hide that all the others were lost.
 func Veto(sites []Site, rule VetoRule, now time.Time) string {
-	counting := 0
 	var lost []Site
 	for _, s := range sites {
-		end := now
-		if s.Health.Status == metav1.ConditionUnknown {
-			end = s.Health.Since
-		}
-		if s.Cordoned || readyTime(s.Health, end, rule.History) < rule.ReadyFor {
-			continue
-		}
-		counting++
-		if s.Health.Status == metav1.ConditionUnknown {
+		if s.Health.Status == metav1.ConditionUnknown && !s.Cordoned && readyTime(s.Health, s.Health.Since, rule.History) >= rule.ReadyFor {
 			lost = append(lost, s)
 		}
 	}
-	lost = busiestWindow(lost, rule.Window)
-	if len(lost) < rule.MinClusters || 100*len(lost) <= rule.Percent*counting || sharedFate(lost, sites) {
+	worst, of := []Site(nil), 0
+	for _, event := range events(lost, rule.Window) {
+		if len(event) < rule.MinClusters || len(event) <= len(worst) || sharedFate(event, sites) {
+			continue
+		}
+		if counting := rule.counting(sites, event, now); 100*len(event) > rule.Percent*counting {
+			worst, of = event, counting
+		}
+	}
+	if worst == nil {
 		return ""
 	}
-	names := make([]string, len(lost))
-	for i, s := range lost {
+	names := make([]string, len(worst))
+	for i, s := range worst {
 		names[i] = s.Name
 	}
 	slices.Sort(names)
 	return fmt.Sprintf("%d of %d clusters became unreachable within %s (%s): more likely a fault of this controller's network than of theirs",
-		len(lost), counting, rule.Window, strings.Join(firstNames(names, 6), ", "))
+		len(worst), of, rule.Window, strings.Join(firstNames(names, 6), ", "))
+}
+
+// counting is how many clusters count when an event is judged: those that were lost in it, and of the others
+// those that were Ready for long enough before it or, where they are Ready, before now.
+func (r VetoRule) counting(sites, event []Site, now time.Time) int {
+	at, n := event[len(event)-1].Health.Since, len(event)
+	inEvent := make(map[string]bool, len(event))
+	for _, s := range event {
+		inEvent[s.Name] = true
+	}
+	for _, s := range sites {
+		if s.Cordoned || inEvent[s.Name] {
+			continue
+		}
+		counts := readyTime(s.Health, at, r.History) >= r.ReadyFor
+		if s.Health.Status == metav1.ConditionTrue {
+			counts = counts || readyTime(s.Health, now, r.History) >= r.ReadyFor
+		}
+		if counts {
+			n++
+		}
+	}
+	return n
 }
 
 // readyTime is how long the cluster was Ready in the time that ends at end.
@@ -88,25 +110,26 @@ func readyTime(h ClusterHealth, end time.Time, history time.Duration) time.Durat
 	return total
 }
 
-// busiestWindow returns the largest set of clusters that were lost within one window; of several
-// the earliest.
-func busiestWindow(lost []Site, window time.Duration) []Site {
+// events are the largest sets of clusters that were lost within one window, each in the order of the losses.
+func events(lost []Site, window time.Duration) [][]Site {
 	slices.SortFunc(lost, func(a, b Site) int {
 		if c := a.Health.Since.Compare(b.Health.Since); c != 0 {
 			return c
 		}
 		return strings.Compare(a.Name, b.Name)
 	})
-	var best []Site
-	for from, to := 0, 0; from < len(lost); from++ {
+	var all [][]Site
+	to := 0
+	for from := range lost {
+		before := to
 		for to < len(lost) && lost[to].Health.Since.Sub(lost[from].Health.Since) <= window {
 			to++
 		}
-		if to-from > len(best) {
-			best = lost[from:to]
+		if to > before {
+			all = append(all, lost[from:to])
 		}
 	}
-	return best
+	return all
 }
 
 // sharedFate tells that all lost clusters share a region or a provider while a cluster outside of
