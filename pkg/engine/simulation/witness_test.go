@@ -63,12 +63,20 @@ func (w *world) observe(p *process, c engine.Cycle) {
 	x.record(c.Snapshot)
 	before := x.before
 	x.before = &c
+	w.tally.add(countPlans, 1)
+	if c.Plan.EvictionsStopped() != "" {
+		w.tally.add(countVetoed, 1)
+	}
 	if before == nil || !sameWishes(before, &c) {
 		return
 	}
 	veto := x.mustVeto(c.Snapshot)
 	for _, lost := range losses(before.Plan, c.Plan) {
 		a := w.original(lost.workload.Name)
+		w.tally.add(countLosses, 1)
+		if x.health[lost.cluster].status != metav1.ConditionTrue {
+			w.tally.add(countFled, 1)
+		}
 		switch {
 		case x.health[lost.cluster].status == metav1.ConditionTrue:
 			// Nobody fled from there: an application failed, or replicas were divided anew.
@@ -214,6 +222,7 @@ func (w *world) deleting(cluster, path string) {
 	if a == nil || a.namespace != namespace || a.gvr().Resource != resource {
 		return
 	}
+	w.tally.add(countDeletions, 1)
 	w.mu.Lock()
 	plans := slices.Clone(w.plans)
 	w.mu.Unlock()

@@ -41,6 +41,7 @@ type world struct {
 	faults planted
 	log    *lockedBuffer
 	ran    []*process
+	tally  tally
 
 	mu      sync.Mutex
 	now     commit
