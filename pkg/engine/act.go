@@ -18,7 +18,7 @@ import (
 // record keeps the decisions of a plan, before anything is done about them, so that a crash in between
 // finds them standing.
 func (e *Engine) record(ctx context.Context, p *plan.Plan, snap plan.Snapshot) error {
-	next := State{Placements: plan.NextPlacements(p, snap), Clusters: rememberClusters(snap.Clusters)}
+	next := State{Placements: plan.NextPlacements(p, snap), Clusters: e.rememberClusters(snap.Clusters)}
 	next.Orders = e.state.Orders.settled(p, snap.Now)
 	next.Sources = e.rememberSources(p, snap.Now)
 	rest := !e.kept.Again.IsZero() && !snap.Now.Before(e.kept.Again)
@@ -66,13 +66,14 @@ func failovers(before, after []v1alpha1.Placement, clusters []v1alpha1.Cluster) 
 }
 
 // rememberClusters keeps of each cluster what cannot be seen again: since when it is as it is.
-func rememberClusters(clusters []v1alpha1.Cluster) []v1alpha1.Cluster {
+func (e *Engine) rememberClusters(clusters []v1alpha1.Cluster) []v1alpha1.Cluster {
 	kept := make([]v1alpha1.Cluster, 0, len(clusters))
-	for _, c := range clusters {
+	for i, c := range clusters {
+		given := e.sites[i].described.get().Spec.Taints
 		k := v1alpha1.Cluster{}
 		k.APIVersion, k.Kind, k.Name = v1alpha1.APIVersion, v1alpha1.KindCluster, c.Name
 		for _, t := range c.Spec.Taints {
-			if isOurs(t) {
+			if WorthRecording(t, given) {
 				k.Spec.Taints = append(k.Spec.Taints, t)
 			}
 		}

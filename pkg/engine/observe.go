@@ -74,6 +74,7 @@ func (e *Engine) snapshot(ctx context.Context, now time.Time) plan.Snapshot {
 		}
 		s.state.get().location.tell(&cluster.Status)
 		cluster.Status.ExternalScores = scores
+		cluster.Spec.Taints = e.withTimes(withoutOurs(cluster.Spec.Taints), cluster.Name, now)
 		snap.Clusters = append(snap.Clusters, describe(cluster, st.health, e.stop))
 		member.Reachable = member.Reachable && st.health.Answering()
 		snap.Members[cluster.Name] = member
@@ -85,21 +86,13 @@ func (e *Engine) snapshot(ctx context.Context, now time.Time) plan.Snapshot {
 	return snap
 }
 
-// describe returns the cluster as it stands, with what its health adds.
+// describe returns the cluster as it stands, with what its health adds. Its taints belong to the caller.
 func describe(c v1alpha1.Cluster, h failover.ClusterHealth, s stop) v1alpha1.Cluster {
 	c.Status.Conditions = slices.Clone(c.Status.Conditions)
 	meta.SetStatusCondition(&c.Status.Conditions, h.Condition())
-	c.Spec.Taints = append(s.countAnew(withoutOurs(c.Spec.Taints)), h.Taints(s.reason != "", s.lifted)...)
+	c.Spec.Taints = append(s.countAnew(c.Spec.Taints), h.Taints(s.reason != "", s.lifted)...)
 	c.Status.Evictions, c.Status.ReadyHistory = s.status(), historyOf(h)
 	return Located(c)
-}
-
-func withoutOurs(taints []corev1.Taint) []corev1.Taint {
-	return slices.DeleteFunc(slices.Clone(taints), isOurs)
-}
-
-func isOurs(t corev1.Taint) bool {
-	return t.Key == v1alpha1.TaintNotReady || t.Key == v1alpha1.TaintUnreachable
 }
 
 // restoreHealth takes up the timers of clusters where the last run left them.

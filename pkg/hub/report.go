@@ -291,7 +291,7 @@ func (r *reporter) reportClusters(cycle *engine.Cycle, refused map[reference]str
 			Summary:    &v1alpha1.ClusterSummary{Taints: taintWords(seen.Spec.Taints), Capacity: capacityWords(seen.Status)},
 		}
 		for _, t := range seen.Spec.Taints {
-			if t.Key == v1alpha1.TaintNotReady || t.Key == v1alpha1.TaintUnreachable {
+			if engine.WorthRecording(t, c.Spec.Taints) {
 				status.Taints = append(status.Taints, t)
 			}
 		}

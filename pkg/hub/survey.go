@@ -157,7 +157,7 @@ func recorded(cfg engine.Configuration, state engine.State, clusters []v1alpha1.
 	}
 	for _, c := range cfg.Clusters {
 		c.Status = status[c.Name]
-		c.Spec.Taints = append(slices.Clone(c.Spec.Taints), c.Status.Taints...)
+		c.Spec.Taints = engine.WithRecordedTaints(c.Spec.Taints, c.Status.Taints)
 		if c.Status.KubernetesVersion != "" {
 			snap.Facts[c.Name] = v1alpha1.ClusterFactsSpec{Cluster: c.Name, Version: c.Status.KubernetesVersion}
 		}

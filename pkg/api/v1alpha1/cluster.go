@@ -110,8 +110,8 @@ type ClusterStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// Taints are those that the cluster's health puts on it, with their times. Those of the spec come
-	// on top.
+	// Taints are those that the cluster's health puts on it, with their times, and since when a NoExecute
+	// taint of the spec is there that does not say so itself. Those of the spec come on top.
 	// +listType=atomic
 	Taints []corev1.Taint `json:"taints,omitempty"`
 	// Evictions says whether workloads may be moved away.
