@@ -52,7 +52,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 // TestDocumentedCommandsExist looks up every command line in the documents: each command and each of
 // its flags must be there. Design notes are about what may come.
 func TestDocumentedCommandsExist(t *testing.T) {
-	line := regexp.MustCompile("(?:armada-sync|cmd/armada-sync) ([a-z][^`\n|#]*)")
+	line := regexp.MustCompile("(?:armada-sync|cmd/armada-sync) ([a-z][^`\n|#&;]*)")
 	seen := 0
 	for path, text := range documents(t) {
 		if filepath.Base(filepath.Dir(path)) == "design" {
@@ -60,7 +60,9 @@ func TestDocumentedCommandsExist(t *testing.T) {
 		}
 		for _, m := range line.FindAllStringSubmatch(codeOf(text), -1) {
 			words := strings.Fields(m[1])
-			cmd, _, err := newRoot(streams{out: io.Discard, err: io.Discard}).Find(words[:1])
+			root := newRoot(streams{out: io.Discard, err: io.Discard})
+			root.InitDefaultCompletionCmd()
+			cmd, _, err := root.Find(words[:1])
 			if err != nil || !cmd.HasParent() {
 				t.Errorf("%s: there is no command %q", path, words[0])
 				continue
@@ -73,7 +75,7 @@ func TestDocumentedCommandsExist(t *testing.T) {
 			}
 			seen++
 			for _, w := range words {
-				if strings.HasPrefix(w, "[-") || strings.HasPrefix(w, "-") {
+				if w != "-" && (strings.HasPrefix(w, "[-") || strings.HasPrefix(w, "-")) {
 					checkFlag(t, path, cmd, strings.Trim(w, "[]"))
 				}
 			}
@@ -103,6 +105,7 @@ func TestDocumentedTasksExist(t *testing.T) {
 func checkFlag(t *testing.T, path string, cmd *cobra.Command, word string) {
 	t.Helper()
 	name, _, _ := strings.Cut(strings.TrimLeft(word, "-"), "=")
+	cmd.InitDefaultHelpFlag()
 	flags := cmd.Flags()
 	if strings.HasPrefix(word, "--") && flags.Lookup(name) == nil || !strings.HasPrefix(word, "--") && flags.ShorthandLookup(name) == nil {
 		t.Errorf("%s: %q has no flag %s", path, cmd.CommandPath(), word)

@@ -79,8 +79,8 @@ written all the same and says nothing about what that cluster holds.`,
 	flags.survey.register(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&flags.output, "output", "o", "", "file to write (default: stdout)")
-	f.StringVar(&flags.config, "config", "", "configuration of a controller that runs on its own")
-	f.StringVar(&flags.state, "state", "", "its state folder (default: the user's state folder, by the configuration's name)")
+	f.StringVar(&flags.config, "config", "", "configuration file of a controller on its own")
+	f.StringVar(&flags.state, "state", "", "state folder of a controller on its own (default: that of --config)")
 	f.BoolVar(&flags.redact, "redact", false, "leave out annotations of clusters and the words of conditions too; prices and overrides that read such annotations are then not as on the fleet")
 	for _, name := range []string{"kubeconfig", "hub-context", "hub-namespace", "members"} {
 		cmd.MarkFlagsMutuallyExclusive("config", name)
