@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/plan"
 )
 
 // serverMetadata are the members of metadata that the API server sets.
@@ -78,7 +79,7 @@ func (s sending) withoutLent(object map[string]any, create bool) map[string]any 
 // throughList tells that a path leads to an item of a list or into it.
 func throughList(object map[string]any, path []string) bool {
 	for i := range path {
-		if v, found := valueAt(object, path[:i]); found {
+		if v, found := plan.FieldAt(object, path[:i]); found {
 			if _, isList := v.([]any); isList {
 				return true
 			}
@@ -214,28 +215,6 @@ func copyItem(items, live, guide []any, path []string, own map[string]any) []any
 		items = append(items, next)
 	}
 	return items
-}
-
-func valueAt(v any, path []string) (any, bool) {
-	for _, step := range path {
-		switch c := v.(type) {
-		case map[string]any:
-			next, ok := c[step]
-			if !ok {
-				return nil, false
-			}
-			v = next
-		case []any:
-			i, err := strconv.Atoi(step)
-			if err != nil || i < 0 || i >= len(c) {
-				return nil, false
-			}
-			v = c[i]
-		default:
-			return nil, false
-		}
-	}
-	return v, true
 }
 
 // ownTree decodes a fieldsV1 document; nil where it cannot be.

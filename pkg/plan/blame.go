@@ -163,7 +163,7 @@ func has(value any, t pathToken) string {
 func (b *blaming) field(pointer string) BlamedField {
 	f := BlamedField{Pointer: pointer, Origin: b.rendered.OriginOf(pointer), Repository: b.item.source.Source}
 	tokens, _ := render.ParsePointer(pointer)
-	value, found := fieldAt(b.shown, tokens)
+	value, found := FieldAt(b.shown, tokens)
 	f.Path, f.Removed = readablePath(b.shown, tokens), !found
 	f.Value = json.RawMessage("null")
 	if raw, err := json.Marshal(value); err == nil && found {
@@ -233,7 +233,7 @@ func declaredPointer(declared, rendered any, tokens []string) string {
 			}
 		}
 		pointer += "/" + render.EscapeToken(t)
-		declared, _ = fieldAt(declared, []string{strings.TrimSpace(t)})
+		declared, _ = FieldAt(declared, []string{strings.TrimSpace(t)})
 		if isList {
 			if err == nil && i >= 0 && i < len(list) {
 				rendered = list[i]

@@ -45,7 +45,7 @@ type lentField struct {
 
 // in tells whether the object has the field.
 func (f lentField) in(object map[string]any) bool {
-	_, found := fieldAt(object, f.path)
+	_, found := FieldAt(object, f.path)
 	return found
 }
 

@@ -186,8 +186,9 @@ func ownsAt(set *fieldpath.Set, manifest any, path []string) bool {
 	return false
 }
 
-// fieldAt returns a field of a manifest at a path of names and indices.
-func fieldAt(v any, path []string) (any, bool) {
+// FieldAt returns a field of a manifest at a path of names and indices, and whether it is there. The empty
+// path is the manifest itself.
+func FieldAt(v any, path []string) (any, bool) {
 	for _, step := range path {
 		switch c := v.(type) {
 		case map[string]any:
