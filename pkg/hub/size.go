@@ -49,12 +49,13 @@ func fitted(p v1alpha1.Placement) (v1alpha1.Placement, string) {
 	room += timersRoom
 	// What the status holds beside these lists is small.
 	timers := timersOf(p.Status)
-	timers.Preserved, timers.Debts, timers.Moves, timers.UnhealthySince, timers.Evictions = nil, nil, nil, nil, nil
+	timers.Preserved, timers.Debts, timers.Moves, timers.UnhealthySince, timers.Evictions, timers.LeftOn = nil, nil, nil, nil, nil, nil
 	room -= size(timers)
 	timers.Preserved, room = fitting(p.Status.Preserved, room)
 	timers.Debts, room = fitting(p.Status.Debts, room)
 	timers.Moves, room = fitting(p.Status.Moves, room)
 	timers.UnhealthySince, room = fitting(p.Status.UnhealthySince, room)
+	timers.LeftOn, room = fitting(p.Status.LeftOn, room)
 	timers.Evictions, _ = fitting(p.Status.Evictions, room)
 	for _, left := range []struct {
 		n    int
@@ -64,6 +65,7 @@ func fitted(p v1alpha1.Placement) (v1alpha1.Placement, string) {
 		{len(p.Status.Debts) - len(timers.Debts), "removals that unreachable clusters owe"},
 		{len(p.Status.Moves) - len(timers.Moves), "moves under way"},
 		{len(p.Status.UnhealthySince) - len(timers.UnhealthySince), "timers of application failover"},
+		{len(p.Status.LeftOn) - len(timers.LeftOn), "old copies that its policy leaves behind"},
 		{len(p.Status.Evictions) - len(timers.Evictions), "former evictions"},
 	} {
 		if left.n > 0 {

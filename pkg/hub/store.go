@@ -142,7 +142,7 @@ func (s *store) Load(ctx context.Context) (engine.State, error) {
 func timersOf(s v1alpha1.PlacementStatus) v1alpha1.PlacementStatus {
 	return v1alpha1.PlacementStatus{
 		Moves: s.Moves, UnhealthySince: s.UnhealthySince, Debts: s.Debts, FailbackSince: s.FailbackSince,
-		ImbalanceSince: s.ImbalanceSince, RebalancedAt: s.RebalancedAt, Evictions: s.Evictions, Preserved: s.Preserved,
+		ImbalanceSince: s.ImbalanceSince, RebalancedAt: s.RebalancedAt, Evictions: s.Evictions, LeftOn: s.LeftOn, Preserved: s.Preserved,
 		Earlier: s.Earlier, Preserve: s.Preserve,
 	}
 }
@@ -169,7 +169,7 @@ func sameMoves(a, b v1alpha1.PlacementStatus) bool {
 	return slices.EqualFunc(a.Moves, b.Moves, func(x, y v1alpha1.MoveStatus) bool {
 		return x.From == y.From && slices.Equal(x.To, y.To) && x.Since.Equal(&y.Since)
 	}) && a.Preserve == b.Preserve && equality.Semantic.DeepEqual(a.Earlier, b.Earlier) && equality.Semantic.DeepEqual(a.Debts, b.Debts) && equality.Semantic.DeepEqual(a.Evictions, b.Evictions) &&
-		equality.Semantic.DeepEqual(a.Preserved, b.Preserved)
+		equality.Semantic.DeepEqual(a.Preserved, b.Preserved) && slices.Equal(a.LeftOn, b.LeftOn)
 }
 
 // later collects what one Save leaves for the next.

@@ -98,9 +98,7 @@ func (c *computation) pinned(it *item) bool {
 	if !it.facts.Stateful {
 		return false
 	}
-	f := it.owner.Spec.Failover
-	recreate := f != nil && f.Cluster != nil && f.Cluster.Stateful == v1alpha1.StatefulRecreate
-	return !recreate || !c.holdersReachable(it)
+	return !recreated(it) || !c.holdersReachable(it)
 }
 
 func (c *computation) holdersReachable(it *item) bool {

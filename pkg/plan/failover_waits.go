@@ -47,6 +47,7 @@ func (c *computation) waits(it *item) []v1alpha1.ClusterMessage {
 			add(c.clusters[d.cluster].Name, "the old copy stays for now (%s): %s", d.change.Gate, d.change.Reason)
 		}
 	}
+	all = append(all, it.awaits...)
 	c.waitsForMove(it, add)
 	slices.SortStableFunc(all, func(a, b v1alpha1.ClusterMessage) int {
 		return cmp.Or(strings.Compare(a.Cluster, b.Cluster), strings.Compare(a.Message, b.Message))

@@ -42,6 +42,7 @@ const (
 	RBACWidened          = "rbac-widened"
 	Restart              = "restart"
 	RolloutStopped       = "rollout-stopped"
+	RunsTwice            = "runs-twice"
 	ScaleToZero          = "scale-to-zero"
 	SchemaInvalid        = "schema-invalid"
 	SpreadSearchBounded  = "spread-search-bounded"
@@ -107,6 +108,7 @@ func FindingKinds() []FindingKind {
 		{RBACWidened, v1alpha1.SeverityCaution, "A role or binding gives rights that it did not give before."},
 		{Restart, v1alpha1.SeverityCaution, "A pod template changes, so that pods are replaced."},
 		{RolloutStopped, v1alpha1.SeverityBlocker, "A commit does not spread to more clusters, since something that it has reached is not healthy."},
+		{RunsTwice, v1alpha1.SeverityCaution, "A workload whose old copy is to be removed first is made elsewhere before: the cluster of the old one cannot be reached."},
 		{ScaleToZero, v1alpha1.SeverityCaution, "A workload that had replicas has none."},
 		{SchemaInvalid, v1alpha1.SeverityBlocker, "An API server will refuse an object: a field, a type or a value is not what its schema asks for."},
 		{v1alpha1.FindingSecretNotDecrypted, v1alpha1.SeverityBlocker, "An encrypted file cannot be opened, or was changed; what it held before stays."},

@@ -59,6 +59,7 @@ func (c *computation) gateMoves() {
 		c.gateMove(&c.moves[i])
 	}
 	c.paceRemovals()
+	c.awaitRemovals()
 	for c.joinPolicies() || c.joinNeeds() {
 		// Each round adds at least one gate, so this ends.
 	}
@@ -81,8 +82,7 @@ func (c *computation) gateMove(d *departure) {
 		return
 	}
 	if c.purge(d.item, d.cluster) == v1alpha1.PurgeDirectly {
-		c.purgeFirst(d)
-		return
+		return // awaitRemovals holds the new copies back.
 	}
 	unready := c.awaitHealth(d, receivers, earlier)
 	if c.recovering(d) {
@@ -279,10 +279,9 @@ func (c *computation) keepLastHealthy(d *departure) {
 }
 
 // purge returns how old copies leave a cluster: as the policy's failover says where health drove the
-// workload away, else gracefully. Stateful workloads that may be recreated are removed first.
+// workload away, else gracefully. What must not run twice is removed first in any case.
 func (c *computation) purge(it *item, cluster int) v1alpha1.PurgeMode {
-	if it.key.Group == "batch" && it.key.Kind == "CronJob" {
-		// Two of them would run every job twice.
+	if c.standsAlone(it) {
 		return v1alpha1.PurgeDirectly
 	}
 	if it.owner == nil || it.owner.Spec.Failover == nil || it.entry == nil {
@@ -293,9 +292,6 @@ func (c *computation) purge(it *item, cluster int) v1alpha1.PurgeMode {
 	case "TaintToleration":
 		if f.Cluster == nil {
 			break
-		}
-		if it.facts.Stateful && f.Cluster.Stateful == v1alpha1.StatefulRecreate {
-			return v1alpha1.PurgeDirectly
 		}
 		return cmp.Or(f.Cluster.PurgeMode, v1alpha1.PurgeGracefully)
 	case "Eviction":
@@ -314,19 +310,6 @@ func rejectedBy(d placement.Decision, cluster string) string {
 		}
 	}
 	return ""
-}
-
-// purgeFirst makes the new copies wait until the old one is gone.
-func (c *computation) purgeFirst(d *departure) {
-	d.change.Reason = "its policy removes the old copy first (purgeMode: Directly)"
-	for _, t := range d.item.targets {
-		for j := range c.changes[t.cluster] {
-			ch := &c.changes[t.cluster][j]
-			if ch.pair.item == d.item && ch.Action == v1alpha1.ActionCreate {
-				ch.Gate, ch.Reason = v1alpha1.GateMove.Of(movePurge), "waits until the copy on "+c.clusters[d.cluster].Name+" is gone"
-			}
-		}
-	}
 }
 
 func (c *computation) drain() time.Duration {

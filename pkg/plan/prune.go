@@ -124,7 +124,8 @@ func (c *computation) keepDeclared(cluster int, it *item, held Held) (v1alpha1.G
 		c.reportForeignHolder(it, cluster, why)
 		return v1alpha1.GateHeld.Of(ClaimedTwice), why
 	}
-	if c.purge(it, cluster) == v1alpha1.PurgeNever {
+	if c.purge(it, cluster) == v1alpha1.PurgeNever || c.wasLeftOn(it, cluster) {
+		it.leftOn = append(it.leftOn, c.clusters[cluster].Name)
 		return v1alpha1.GateHeld.Of(heldPurgeNever), "its policy leaves old copies behind (purgeMode: Never)"
 	}
 	return "", ""

@@ -90,6 +90,7 @@ func (c *computation) record(entry *PlacementEntry, now time.Time) (v1alpha1.Pla
 	next.Status.UnhealthySince = c.recordUnhealthy(it, now)
 	next.Status.Preserve = it.owner.preserves()
 	next.Status.Evictions = c.recordEvictions(it, next.Spec.Clusters, now)
+	next.Status.LeftOn = c.recordLeftOn(it)
 	next.Status.Preserved = it.preserved
 	if entry.Moved == placement.MovedByRebalance {
 		at := metav1.NewTime(now)

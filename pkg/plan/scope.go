@@ -115,6 +115,10 @@ type item struct {
 	// with this plan by an eviction.
 	stay    string
 	evicted []string
+	// leftOn are the clusters that keep an old copy since its policy says so.
+	leftOn []string
+	// awaits says of clusters that its new copy there waits until an old one is gone.
+	awaits []v1alpha1.ClusterMessage
 	// preserved are values of old copies that copies of it carry.
 	preserved []v1alpha1.PreservedState
 	// scaler is the autoscaler that owns its replicas, nil without one.

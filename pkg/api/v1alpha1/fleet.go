@@ -89,6 +89,10 @@ type PlacementStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=50
 	Evictions []ClusterTime `json:"evictions,omitempty"`
+	// LeftOn are the clusters that keep an old copy, since the policy left it there when the workload was
+	// moved away (purgeMode: Never).
+	// +listType=set
+	LeftOn []string `json:"leftOn,omitempty"`
 	// Preserved are values of old copies that new ones carry as labels.
 	// +listType=atomic
 	Preserved []PreservedState `json:"preserved,omitempty"`

@@ -2098,6 +2098,11 @@ func (in *PlacementStatus) DeepCopyInto(out *PlacementStatus) {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
+	if in.LeftOn != nil {
+		in, out := &in.LeftOn, &out.LeftOn
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.Preserved != nil {
 		in, out := &in.Preserved, &out.Preserved
 		*out = make([]PreservedState, len(*in))
