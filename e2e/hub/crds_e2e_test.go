@@ -242,9 +242,9 @@ func (h *hub) testRefusals(t *testing.T) {
 
 func (h *hub) testColumns(t *testing.T) {
 	for _, o := range []struct{ document, status string }{
-		{`{apiVersion: armada-sync.io/v1alpha1, kind: Cluster, metadata: {name: eu-1}, spec: {region: eu-west-1}}`,
-			`{apiVersion: armada-sync.io/v1alpha1, kind: Cluster, metadata: {name: eu-1}, status: {kubernetesVersion: v1.36.0,
-  summary: {taints: "maintenance:NoSchedule", capacity: "cpu 1/16"},
+		{`{apiVersion: armada-sync.io/v1alpha1, kind: Cluster, metadata: {name: eu-1}, spec: {provider: aws}}`,
+			`{apiVersion: armada-sync.io/v1alpha1, kind: Cluster, metadata: {name: eu-1}, status: {kubernetesVersion: v1.36.0, region: eu-west-1,
+  summary: {region: eu-west-1, taints: "maintenance:NoSchedule", capacity: "cpu 1/16"},
   conditions: [{type: Ready, status: "True", reason: Answers, message: answers, lastTransitionTime: "2026-01-01T00:00:00Z"}]}}`},
 		{`{apiVersion: armada-sync.io/v1alpha1, kind: Placement, metadata: {name: deployment-web-0123abcd, namespace: default},
   spec: {workload: {apiVersion: apps/v1, kind: Deployment, namespace: shop, name: web}, clusters: [{name: eu-1, replicas: 3}]}}`,

@@ -67,6 +67,14 @@ spec:
 		}
 		w.eventually(time.Minute, there("eu-north-1", "x", "y"))
 		w.eventually(time.Minute, onC)
+		w.eventually(time.Minute, func() string {
+			for name, region := range map[string]string{"c": "eu-north-1", "d": "us-east1"} {
+				if c := read[v1alpha1.Cluster](w, "Cluster", "", name); c.Status.Summary == nil || c.Status.Summary.Region != region {
+					return fmt.Sprintf("a list of clusters shows of %s %+v, want the region %s", name, c.Status.Summary, region)
+				}
+			}
+			return ""
+		})
 		member, err := dynamic.NewForConfig(w.fleet.Cluster("c").RESTConfig())
 		if err != nil {
 			t.Fatal(err)

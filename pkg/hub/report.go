@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -288,7 +289,10 @@ func (r *reporter) reportClusters(cycle *engine.Cycle, refused map[reference]str
 			Region: seen.Status.Region, Zones: seen.Status.Zones,
 			ResourceSummary: seen.Status.ResourceSummary, Evictions: seen.Status.Evictions, ReadyHistory: seen.Status.ReadyHistory,
 			Conditions: r.next(ref, v, c.Generation),
-			Summary:    &v1alpha1.ClusterSummary{Taints: taintWords(seen.Spec.Taints), Capacity: capacityWords(seen.Status)},
+			Summary: &v1alpha1.ClusterSummary{
+				Region: cmp.Or(c.Spec.Region, seen.Status.Region),
+				Taints: taintWords(seen.Spec.Taints), Capacity: capacityWords(seen.Status),
+			},
 		}
 		for _, t := range seen.Spec.Taints {
 			if engine.WorthRecording(t, c.Spec.Taints) {

@@ -12,7 +12,7 @@ import (
 // +kubebuilder:resource:scope=Cluster,shortName=mcl,categories=armada
 // +kubebuilder:subresource:status
 // +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.kubernetesVersion`
-// +kubebuilder:printcolumn:name="Region",type=string,JSONPath=`.spec.region`
+// +kubebuilder:printcolumn:name="Region",type=string,JSONPath=`.status.summary.region`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Taints",type=string,JSONPath=`.status.summary.taints`
 // +kubebuilder:printcolumn:name="Capacity",type=string,JSONPath=`.status.summary.capacity`
@@ -141,6 +141,8 @@ type ClusterStatus struct {
 
 // ClusterSummary is what a list of clusters shows.
 type ClusterSummary struct {
+	// Region is where the cluster is: the region of the spec, or else that of its nodes.
+	Region string `json:"region,omitempty"`
 	// Taints are all taints in force, as key:effect.
 	Taints string `json:"taints,omitempty"`
 	// Capacity is what is allocated of what can be allocated, as "cpu 3/16, memory 10Gi/64Gi, nodes 2/2".
