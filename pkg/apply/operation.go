@@ -16,6 +16,7 @@ import (
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/plan"
 )
 
 // absentVersion, sent as the resource version of an apply, makes it a create: no object ever has it,
@@ -60,7 +61,7 @@ func (r *run) send(j job) (*observed, bool, error) {
 	if j.Action == v1alpha1.ActionCreate {
 		o, err = s.create()
 	} else {
-		o, err = s.configure()
+		o, err = s.configure(before)
 	}
 	if err != nil && r.mayRecreate(j, err) {
 		o, err = s.recreate(before.UID)
@@ -121,6 +122,11 @@ func (s sending) existing(live *unstructured.Unstructured) (*observed, error) {
 		return nil, fmt.Errorf("%w for the old object of that name to be gone", errGate)
 	}
 	if s.isOurs(o) {
+		if o.bare {
+			if err := s.reown(); err != nil {
+				return nil, err
+			}
+		}
 		return s.patch("")
 	}
 	if o.controlled {
@@ -178,7 +184,7 @@ func (s sending) takeOver(live *unstructured.Unstructured) error {
 	managers := []ssa.FieldManager{
 		{Name: "kubectl", OperationType: metav1.ManagedFieldsOperationApply},
 		{Name: "kubectl", OperationType: metav1.ManagedFieldsOperationUpdate},
-		{Name: "before-first-apply", OperationType: metav1.ManagedFieldsOperationUpdate},
+		{Name: beforeFirstApply, OperationType: metav1.ManagedFieldsOperationUpdate},
 	}
 	patches, err := ssa.PatchReplaceFieldsManagers(live, managers, FieldManager)
 	if err != nil {
@@ -204,66 +210,20 @@ func (s sending) takeOver(live *unstructured.Unstructured) error {
 	return err
 }
 
-// configure sends the object, after the fields that are let go have another owner.
-func (s sending) configure() (*observed, error) {
-	if len(s.HandOver) > 0 {
-		if err := s.handOver(); err != nil {
+// configure sends the object, after what stands in the way of that is put right: who owns its fields where
+// nobody knows any more, and another owner for the fields that are let go.
+func (s sending) configure(before plan.Held) (*observed, error) {
+	if lostOwners(before) {
+		if err := s.reown(); err != nil {
 			return nil, err
 		}
+		// Nobody owns what we do not send, and so it stays without being handed over.
+		return s.patch("")
+	}
+	if len(s.HandOver) > 0 {
+		return s.letGoOfFields()
 	}
 	return s.patch("")
-}
-
-// handOver makes the hand-over manager a co-owner of the live values of the fields that we let go, since
-// the API server resets a field that its last owner drops.
-func (s sending) handOver() error {
-	for attempt := 1; ; attempt++ {
-		live, err := s.get()
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		values := map[string]any{}
-		own := ownTree(ownFieldsOf(live))
-		for _, pointer := range s.HandOver {
-			copyField(values, live.Object, s.Manifest.Object, splitPointer(pointer), own)
-		}
-		if len(values) == 0 {
-			return nil
-		}
-		_, err = s.applyAs(HandOverManager, values, live.GetResourceVersion(), false)
-		if apierrors.IsConflict(err) && attempt < maxAttempts {
-			continue
-		}
-		return err
-	}
-}
-
-// onCreateOnly sets, as the hand-over manager, fields that are someone else's from now on.
-func (s sending) onCreateOnly(o *observed) (*observed, error) {
-	if len(s.OnCreateOnly) == 0 {
-		return o, nil
-	}
-	values := map[string]any{}
-	for _, pointer := range s.OnCreateOnly {
-		if path := splitPointer(pointer); !throughList(s.Manifest.Object, path) {
-			copyField(values, s.Manifest.Object, s.Manifest.Object, path, nil)
-		}
-	}
-	if len(values) == 0 {
-		return o, nil
-	}
-	after, err := s.applyAs(HandOverManager, values, "", false)
-	if apierrors.IsConflict(err) {
-		// Someone set the field already; then it is theirs.
-		return o, nil
-	}
-	if err != nil {
-		return o, err
-	}
-	return after, nil
 }
 
 // patch applies the manifest as our manager.
@@ -277,7 +237,8 @@ func (s sending) patch(resourceVersion string) (*observed, error) {
 
 // applyAs applies some fields of the object as another manager.
 func (s sending) applyAs(manager string, fields map[string]any, resourceVersion string, force bool) (*observed, error) {
-	metadata := map[string]any{"name": s.Name}
+	metadata := cloneMap(fields["metadata"])
+	metadata["name"] = s.Name
 	if s.res.namespaced {
 		metadata["namespace"] = s.Namespace
 	}

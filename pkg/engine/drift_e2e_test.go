@@ -66,7 +66,8 @@ func TestDriftOnAPIServer(t *testing.T) {
 		cfg.Sources = slices.Clone(cfg.Sources)
 		cfg.Sources[0].Spec.IgnoreDrift = []v1alpha1.IgnoreRule{{Managers: []string{"scaler", "tuner"}}}
 		m.engine.Reconfigure(cfg)
-		// An update takes a field over; an apply of the same value makes an owner beside us, to whom we hand over.
+		// An update takes a field over; an apply of the same value makes an owner beside us, who has it alone then
+		// and needs no force.
 		m.patch("scaler", deployments, "web", `{"spec":{"replicas":7}}`)
 		m.apply("tuner", `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web","namespace":"shop"},
 			"spec":{"template":{"spec":{"containers":[{"name":"web","resources":{"requests":{"cpu":"100m"}}}]}}}}`)

@@ -133,6 +133,9 @@ func TestOperationCarriesWhatTheExecutorNeeds(t *testing.T) {
 	if diff := gocmp.Diff([]string{"/data/theirs"}, a.OnCreateOnly); diff != "" {
 		t.Errorf("fields that are sent with a create alone: %s", diff)
 	}
+	if !a.Unowned || b.Unowned {
+		t.Errorf("a field that a rule leaves to anyone is kept by the hand-over manager: %+v", a)
+	}
 	if v, _, _ := unstructured.NestedString(a.Manifest.Object, "data", "theirs"); v != "z" {
 		t.Errorf("the manifest of a create lacks a field that is sent with it: %v", a.Manifest.Object)
 	}

@@ -227,6 +227,9 @@ type Operation struct {
 	HandOver []string `json:"handOver,omitempty"`
 	// OnCreateOnly are JSON pointers of fields that are sent with a create alone.
 	OnCreateOnly []string `json:"onCreateOnly,omitempty"`
+	// Unowned tells that rules of the source leave all of these fields to whoever writes them, so that the
+	// hand-over manager is not to keep them either: it would be in the way of every apply by someone else.
+	Unowned bool `json:"unowned,omitempty"`
 	// Release lets go of an object instead of removing it: what is ours on it is taken off (a prune alone).
 	Release bool `json:"release,omitempty"`
 	// Adopt takes over an existing object that is not ours (conflictResolution: Overwrite).
