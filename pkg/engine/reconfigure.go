@@ -42,6 +42,7 @@ func (e *Engine) takeUp(ctx context.Context) {
 	if in.configuration != nil {
 		e.configure(*in.configuration) //nolint:contextcheck // what the crew runs lives as long as Run, whichever turn starts it
 	}
+	e.reconnect() //nolint:contextcheck // what the crew runs lives as long as Run, whichever turn starts it
 	e.obey(ctx, in.changes)
 	e.takeRecords(in.records)
 }

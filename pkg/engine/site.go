@@ -45,8 +45,11 @@ type site struct {
 type siteState struct {
 	// member is nil while the cluster has no usable connection.
 	member *apply.Member
-	health failover.ClusterHealth
-	probed bool
+	// reached is how that was made, and outdated tells that the cluster is reached otherwise by now.
+	reached  *route
+	outdated bool
+	health   failover.ClusterHealth
+	probed   bool
 	// facts are those that were recorded, until the cluster tells them itself.
 	facts *v1alpha1.ClusterStatus
 	// location is where its nodes are.
@@ -108,10 +111,12 @@ func (s *site) probeLoop(ctx context.Context) {
 
 func (s *site) observe(ctx context.Context) {
 	o := failover.Observation{Answer: failover.Ready, Message: "answers"}
+	outdated := false
 	if err := s.probe(ctx); err != nil {
 		if ctx.Err() != nil {
 			return
 		}
+		outdated = s.reachedOtherwise()
 		o.Answer, o.Message = failover.Unreachable, err.Error()
 		var notReady *apply.NotReadyError
 		if errors.As(err, &notReady) {
@@ -124,7 +129,8 @@ func (s *site) observe(ctx context.Context) {
 		st.health = before.Observe(o, s.thresholds())
 		news := !st.probed || before.Status != st.health.Status || before.Recovering() != st.health.Recovering() ||
 			before.Answering() != st.health.Answering() || before.Pending() != st.health.Pending()
-		st.probed = true
+		news = news || outdated && !st.outdated
+		st.probed, st.outdated = true, outdated
 		ready := 0.0
 		if st.health.Status == metav1.ConditionTrue {
 			ready = 1
@@ -151,7 +157,8 @@ func (s *site) probe(ctx context.Context) error {
 			return fmt.Errorf("connect: %w", err)
 		}
 		member.Start(ctx)
-		s.state.update(func(st *siteState) bool { st.member = member; return true })
+		reached := routeOf(cfg)
+		s.state.update(func(st *siteState) bool { st.member, st.reached = member, &reached; return true })
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.config.Health.ProbeTimeout.Duration)
 	defer cancel()
