@@ -132,7 +132,7 @@ func (p *Plan) operation(ch *ObjectChange) (Operation, error) {
 			op.OnCreateOnly = append(op.OnCreateOnly, f.pointer)
 		}
 	}
-	op.Unowned = len(t.lent) > 0 && !slices.ContainsFunc(t.lent, func(f lentField) bool { return !f.ignored })
+	op.Unowned = len(op.HandOver)+len(op.OnCreateOnly) > 0 && !slices.ContainsFunc(t.lent, func(f lentField) bool { return !f.ignored })
 	op.DependsOn = p.at.dependencies(it, t.cluster)
 	return op, nil
 }
