@@ -157,10 +157,10 @@ func waits(failures map[v1alpha1.ObjectKey]failure, key v1alpha1.ObjectKey, dige
 	return failed && f.digest == digest && (f.revision == revision || f.revision == anyRevision) && now.Before(f.next)
 }
 
-// unwell tells that a cluster is not ready or about to change its verdict.
+// unwell tells that a cluster is not ready, is about to change its verdict, or has not told what it holds.
 func (e *Engine) unwell(snap plan.Snapshot) bool {
 	for _, c := range snap.Clusters {
-		if readyStatus(c) != metav1.ConditionTrue {
+		if readyStatus(c) != metav1.ConditionTrue || !snap.Members[c.Name].Known {
 			return true
 		}
 	}

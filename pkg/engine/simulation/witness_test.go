@@ -33,9 +33,10 @@ type witness struct {
 type healthRecord struct {
 	status    metav1.ConditionStatus
 	since     time.Time
-	readyFor  time.Duration
 	unknownAt time.Time
-	// unclear tells that nobody saw how the cluster was before it was lost.
+	// readyFor is how long it was Ready when it was last, readyInAll how long since the record began.
+	readyFor, readyInAll time.Duration
+	// unclear tells that nobody saw how the cluster was before the record began.
 	unclear bool
 }
 
@@ -120,7 +121,7 @@ func (x *witness) record(snap plan.Snapshot) {
 		}
 		h := x.health[c.Name]
 		if h == nil {
-			h = &healthRecord{status: status, since: snap.Now, unclear: status != metav1.ConditionTrue}
+			h = &healthRecord{status: status, since: snap.Now, unclear: status != metav1.ConditionTrue || !x.shaken.IsZero()}
 			x.health[c.Name] = h
 		}
 		if h.status == status {
@@ -128,6 +129,7 @@ func (x *witness) record(snap plan.Snapshot) {
 		}
 		if h.status == metav1.ConditionTrue {
 			h.readyFor = snap.Now.Sub(h.since)
+			h.readyInAll += h.readyFor
 		}
 		h.status, h.since = status, snap.Now
 		if status == metav1.ConditionUnknown {
@@ -143,17 +145,15 @@ func (x *witness) mustVeto(snap plan.Snapshot) bool {
 	counted, lost, wellElsewhere := 0, 0, false
 	regions := map[string]bool{}
 	for _, c := range snap.Clusters {
-		h := x.health[c.Name]
-		cordoned := slices.ContainsFunc(c.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeUnschedulable })
-		wasReady := h.readyFor
-		if h.status == metav1.ConditionTrue {
-			wasReady = snap.Now.Sub(h.since)
+		if slices.ContainsFunc(c.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeUnschedulable }) {
+			continue
 		}
-		if cordoned || wasReady < 30*time.Second {
-			// A cluster that may or may not count: no judgement.
-			if !cordoned && (wasReady >= 10*time.Second || h.unclear) {
-				return false
-			}
+		h := x.health[c.Name]
+		counts, sure := h.counts(snap.Now)
+		if !sure {
+			return false
+		}
+		if !counts {
 			continue
 		}
 		counted++
@@ -172,6 +172,22 @@ func (x *witness) mustVeto(snap plan.Snapshot) bool {
 		return false
 	}
 	return lost >= 2 && lost*2 > counted
+}
+
+// counts tells whether a cluster was Ready for 20 of the last 600 seconds, and whether that is sure.
+func (h *healthRecord) counts(now time.Time) (counts, sure bool) {
+	last, inAll := h.readyFor, h.readyInAll
+	if h.status == metav1.ConditionTrue {
+		last = now.Sub(h.since)
+		inAll += last
+	}
+	switch {
+	case last >= 30*time.Second && (h.status == metav1.ConditionTrue || now.Sub(h.since) < 8*time.Minute):
+		return true, true
+	case inAll < 10*time.Second && !h.unclear:
+		return false, true
+	}
+	return false, false
 }
 
 // loss is a workload that is no longer meant to be on a cluster.
