@@ -26,7 +26,7 @@ func applyAll(t *testing.T, cfg *rest.Config, namespace string) time.Duration {
 	}
 	manager := ssa.NewResourceManager(kube, nil, ssa.Owner{Field: "ssa", Group: "bench.example.com"})
 	manager.SetConcurrency(ssaConcurrency)
-	all := objects(namespace)
+	all := mixed(t, namespace)
 	start := time.Now()
 	if _, err := manager.ApplyAll(t.Context(), all, ssa.DefaultApplyOptions()); err != nil {
 		t.Fatal(err)

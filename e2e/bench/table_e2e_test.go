@@ -16,11 +16,14 @@ import (
 type row struct{ what, measured, target string }
 
 // report collects rows and prints them at the end of a test, so that the log of everything else does not
-// tear the table apart.
-type report struct{ rows []row }
+// tear the table apart. Each is logged at once, too, for runs that do not get to their end.
+type report struct {
+	t    *testing.T
+	rows []row
+}
 
 func newReport(t *testing.T) *report {
-	r := &report{}
+	r := &report{t: t}
 	t.Cleanup(func() {
 		table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 		fmt.Fprintf(table, "\n%s on %d cores, load %s\n\n", time.Now().UTC().Format(time.RFC3339), runtime.NumCPU(), load())
@@ -35,7 +38,9 @@ func newReport(t *testing.T) *report {
 }
 
 func (r *report) add(what, target, measured string, args ...any) {
-	r.rows = append(r.rows, row{what, fmt.Sprintf(measured, args...), target})
+	l := row{what, fmt.Sprintf(measured, args...), target}
+	r.rows = append(r.rows, l)
+	r.t.Logf("%s: %s", l.what, l.measured)
 }
 
 // load is how many processes wanted the processor lately, since that says how much to believe of all the
