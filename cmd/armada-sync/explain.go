@@ -15,6 +15,8 @@ import (
 // explainFlags are the flags of explain.
 type explainFlags struct {
 	inputs
+	// control, where given, is the controller that is asked instead of reading anything.
+	control   controlFlags
 	namespace string
 	cluster   string
 	output    string
@@ -24,17 +26,22 @@ type explainFlags struct {
 func newExplain(s streams) *cobra.Command {
 	flags := &explainFlags{}
 	cmd := &cobra.Command{
-		Use:     "explain KIND/NAME --fleet FILE",
+		Use:     "explain KIND/NAME (--fleet FILE | --state DIR | --config FILE)",
 		Aliases: []string{"why"},
 		Short:   "Say why a workload is where it is, and what would have to change",
 		Long: `Compute the plan for a repository and a fleet file and say of one object why it goes where it goes:
 which file, commit and policy decide, whether the previous decision stands, how many clusters each
 filter left, how each remaining one scored, and how its replicas were divided, step by step. With
 --cluster it says why that cluster is not chosen and what would have to change for it to be; every
-change that is named was tried.
+change that is named was tried. During a failover it says what is wrong with which cluster since when, what
+has taken over and is healthy, what waits until when, and what holds evictions back.
+
+--state or --config ask the controller that runs on its own, on the commits and the fleet of its last plan;
+nothing else has to be at hand then.
 
 KIND is spelled as for kubectl: deployment, deploy, deployments.apps. KIND may be left out.`,
 		Example: `  armada-sync explain deployment/web -n shop --fleet clusters.yaml
+  armada-sync explain deployment/web -n shop --config armada.yaml
   armada-sync why deploy/web --fleet clusters.yaml --cluster us-1
   armada-sync why web --fleet clusters.yaml --assume-down eu-1 -o json`,
 		Args: cobra.RangeArgs(1, 2),
@@ -44,20 +51,32 @@ KIND is spelled as for kubectl: deployment, deploy, deployments.apps. KIND may b
 	}
 	flags.register(cmd)
 	flags.assume.register(cmd)
+	flags.control.register(cmd)
 	f := cmd.Flags()
 	f.StringVar(&flags.ref, "ref", "", "commit, branch or tag to read (default: as it stands; HEAD of a bare repository)")
 	f.StringVarP(&flags.namespace, "namespace", "n", "", "namespace of the object (default: any)")
 	f.StringVar(&flags.cluster, "cluster", "", "say of this cluster why it is chosen or not, and what would have to change")
 	f.StringVarP(&flags.output, "output", "o", "text", strings.Join(explanationFormatNames(), ", "))
 	flags.print.register(cmd)
+	flags.orRunning(cmd)
 	must(cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(explanationFormatNames(), cobra.ShellCompDirectiveNoFileComp)))
 	completeClusters(cmd, &flags.inputs)
 	return cmd
 }
 
+// orRunning lets a running controller stand in for a fleet file and everything that is read with one.
+func (f *explainFlags) orRunning(cmd *cobra.Command) {
+	delete(cmd.Flags().Lookup("fleet").Annotations, cobra.BashCompOneRequiredFlag)
+	cmd.MarkFlagsOneRequired("fleet", "state", "config")
+	for _, own := range []string{"state", "config"} {
+		for _, read := range []string{"fleet", "repo", "path", "ref", "now", "assume-down", "assume-label", "assume-version", "add-cluster"} {
+			cmd.MarkFlagsMutuallyExclusive(own, read)
+		}
+	}
+}
+
 func runExplain(ctx context.Context, s streams, stdin io.Reader, flags *explainFlags, args []string) error {
-	format := slices.IndexFunc(plan.ExplanationFormats(), func(f plan.ExplanationFormat) bool { return f.Name == flags.output })
-	if format < 0 {
+	if !slices.Contains(explanationFormatNames(), flags.output) {
 		return fmt.Errorf("--output %q: want %s", flags.output, strings.Join(explanationFormatNames(), ", "))
 	}
 	options, err := flags.print.options(s)
@@ -68,17 +87,17 @@ func runExplain(ctx context.Context, s streams, stdin io.Reader, flags *explainF
 	if err != nil {
 		return err
 	}
+	request := explainRequest{Question: question, Format: flags.output, Options: options}
+	if flags.control.given() {
+		return explainRunning(ctx, s, flags, request)
+	}
 	trees, snap, err := flags.read(ctx, stdin, s.err)
 	if err != nil {
 		return err
 	}
-	e, err := plan.Explain(trees, snap, question)
+	out, err := printExplanation(trees, snap, request)
 	if err != nil {
 		return err
-	}
-	out, err := plan.ExplanationFormats()[format].Print(e, options)
-	if err != nil {
-		return fmt.Errorf("print the explanation: %w", err)
 	}
 	_, err = s.out.Write(out)
 	return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -140,7 +141,9 @@ func runFailoverStatus(ctx context.Context, s streams, flags *operateFlags) erro
 	}
 	for i := range v.Placements {
 		for _, w := range v.Placements[i].Status.Waiting {
-			if _, err := fmt.Fprintf(s.out, "%s on %s: %s\n", v.Placements[i].Spec.Workload, w.Cluster, w.Message); err != nil {
+			// Why evictions are stopped is said once, above.
+			message := strings.TrimSuffix(w.Message, ": "+v.Stopped)
+			if _, err := fmt.Fprintf(s.out, "%s on %s: %s\n", v.Placements[i].Spec.Workload, w.Cluster, message); err != nil {
 				return err
 			}
 		}

@@ -24,10 +24,39 @@ import (
 // fleetCommands are what scripts have beside testscript's own commands:
 //
 //	clusters NAME...              starts simulated clusters and writes NAME.kubeconfig of each
+//	cluster stop|start|cut|heal NAME   stops a cluster or cuts it off, and lets it come back
 //	hub FILE                      applies the definitions of our kinds, and the documents of a file, to the cluster hub
 //	eventually REGEXP CMD ARG...  runs a command until it succeeds and its stdout matches, for at most a minute
 func fleetCommands() map[string]func(*testscript.TestScript, bool, []string) {
-	return map[string]func(*testscript.TestScript, bool, []string){"clusters": startClusters, "hub": makeHub, "eventually": eventually, "edit": editObject}
+	return map[string]func(*testscript.TestScript, bool, []string){"clusters": startClusters, "cluster": changeCluster, "hub": makeHub, "eventually": eventually, "edit": editObject}
+}
+
+// scriptClusters are the clusters of a script by name, and scriptClustersKey is what they are found by.
+type (
+	scriptClusters    map[string]*simfleet.Cluster
+	scriptClustersKey struct{}
+)
+
+func changeCluster(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: cluster stop|start|cut|heal NAME")
+	}
+	c := ts.Value(scriptClustersKey{}).(scriptClusters)[args[1]]
+	if c == nil {
+		ts.Fatalf("there is no cluster %q", args[1])
+	}
+	switch args[0] {
+	case "stop":
+		c.Stop()
+	case "start":
+		ts.Check(c.Start())
+	case "cut":
+		c.Partition()
+	case "heal":
+		c.Heal()
+	default:
+		ts.Fatalf("a cluster cannot %q", args[0])
+	}
 }
 
 func startClusters(ts *testscript.TestScript, neg bool, args []string) {
@@ -41,6 +70,10 @@ func startClusters(ts *testscript.TestScript, neg bool, args []string) {
 	fleet, err := simfleet.New(simfleet.Options{Clusters: specs, ReadyAfter: 100 * time.Millisecond})
 	ts.Check(err)
 	ts.Defer(fleet.Close)
+	clusters := ts.Value(scriptClustersKey{}).(scriptClusters)
+	for _, name := range args {
+		clusters[name] = fleet.Cluster(name)
+	}
 	for _, name := range args {
 		ts.Check(fleet.Cluster(name).WriteKubeconfig(ts.MkAbs(name + ".kubeconfig")))
 	}

@@ -24,6 +24,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts: *update,
 		Cmds:          commands,
 		Setup: func(e *testscript.Env) error {
+			e.Values[scriptClustersKey{}] = scriptClusters{}
 			e.Values[scriptForgeKey{}] = &scriptForge{comments: []map[string]any{}, statuses: []map[string]any{}}
 			// Git must neither read nor need the settings of whoever runs the tests.
 			e.Setenv("GIT_CONFIG_GLOBAL", os.DevNull)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -52,12 +53,17 @@ type Explanation struct {
 	Follows []v1alpha1.ObjectReference `json:"follows"`
 	// Objects are what happens to it on each cluster that has it or is to have it.
 	Objects []ExplainedObject `json:"objects"`
+	// Failover is what failures and moves have to do with it; nil: nothing, now.
+	Failover *ExplainedFailover `json:"failover,omitempty"`
 	// Waiting is what is to happen to it on clusters that has not happened yet: timers that run, evictions
 	// that are held back, old copies that go later.
 	Waiting []v1alpha1.ClusterMessage `json:"waiting"`
 	// Rollout is how far the source's commit has come where it spreads step by step; nil where it does not.
 	Rollout  *RolloutEntry      `json:"rollout,omitempty"`
 	Findings []v1alpha1.Finding `json:"findings"`
+
+	// at is the time that it is about.
+	at time.Time
 }
 
 // PolicyClaim is a policy that selects an object.
@@ -85,6 +91,9 @@ type ExplainedObject struct {
 // Explain computes the plan for the trees of all sources on a fleet and says why one object is where it
 // is. An error says that no object, or more than one, is meant.
 func Explain(trees Trees, snap Snapshot, q Question) (*Explanation, error) {
+	if len(q.Assumptions) == 0 {
+		snap.Guards = snap.guards()
+	}
 	c := NewPlanner(Options{}).begin(trees, snap)
 	c.explained = true
 	p := c.run()
@@ -99,11 +108,12 @@ func Explain(trees Trees, snap Snapshot, q Question) (*Explanation, error) {
 		APIVersion: v1alpha1.APIVersion, Kind: "Explanation", Workload: it.ref,
 		Source: it.source.Source, Revision: it.source.Revision, Declared: it.Origin.Source, FleetDigest: snap.FleetDigest,
 		Assumptions: append([]string{}, q.Assumptions...), Policies: c.claims(it), Follows: c.leaders(it), Objects: []ExplainedObject{},
-		Waiting: []v1alpha1.ClusterMessage{}, Findings: []v1alpha1.Finding{},
+		Waiting: []v1alpha1.ClusterMessage{}, Findings: []v1alpha1.Finding{}, at: snap.Now,
 	}
 	if it.entry != nil {
 		e.Decision = &it.entry.Decision
 		e.Trace = c.trace(it, q.Cluster)
+		e.Failover = c.explainFailover(it)
 		e.Waiting = append(e.Waiting, it.entry.Waiting...)
 	}
 	for i := range p.Rollouts {

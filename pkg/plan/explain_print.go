@@ -51,11 +51,12 @@ func printExplanationText(e *Explanation, o PrintOptions) ([]byte, error) {
 	for _, f := range firstFewReferences(e) {
 		out.Words(page.Plain, "  follows   ", 12, f)
 	}
+	printFailover(out, e.Failover, e.at)
 	if e.Decision != nil && e.Trace != nil {
 		printDecisionTrace(out, e.Decision, e.Trace)
 	}
 	printExplainedObjects(out, e)
-	printWaiting(out, e.Waiting)
+	printWaiting(out, e.Waiting, e.Failover)
 	if e.Rollout != nil {
 		printRollout(out, e.Rollout)
 	}
@@ -304,22 +305,27 @@ func printClusterTrace(out *page.Page, c *placement.ClusterTrace) {
 	}
 }
 
-// printExplainedObjects lists what happens to the object, each thing once with its clusters.
 // printWaiting lists what has not happened yet.
-func printWaiting(out *page.Page, waiting []v1alpha1.ClusterMessage) {
+func printWaiting(out *page.Page, waiting []v1alpha1.ClusterMessage, f *ExplainedFailover) {
 	if len(waiting) == 0 {
 		return
 	}
 	out.Blank()
 	out.Styled(page.Head, "WAITING")
 	for _, w := range waiting[:min(len(waiting), explainedRows)] {
-		out.Words(page.Change, "  "+page.Scrub(w.Cluster)+"  ", 4, page.Scrub(w.Message))
+		message := w.Message
+		if f != nil {
+			// Why evictions are stopped is said once, above.
+			message = strings.TrimSuffix(message, ": "+f.Stopped)
+		}
+		out.Words(page.Change, "  "+page.Scrub(w.Cluster)+"  ", 4, page.Scrub(message))
 	}
 	if more := len(waiting) - explainedRows; more > 0 {
 		out.Line("  and %d more", more)
 	}
 }
 
+// printExplainedObjects lists what happens to the object, each thing once with its clusters.
 func printExplainedObjects(out *page.Page, e *Explanation) {
 	if len(e.Objects) == 0 {
 		return

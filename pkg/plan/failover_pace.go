@@ -40,6 +40,26 @@ func (c *computation) stopped() string {
 	return ""
 }
 
+// guards returns what holds evictions back in a snapshot: what was said of it, else what the statuses of its
+// clusters tell, which is how a stop comes with a fleet file.
+func (s *Snapshot) guards() Guards {
+	g := s.Guards
+	if g.Stopped != "" {
+		return g
+	}
+	for i := range s.Clusters {
+		ev := s.Clusters[i].Status.Evictions
+		if ev == nil {
+			continue
+		}
+		g.Stopped = cmp.Or(g.Stopped, ev.Stopped)
+		if ev.AllowedSince != nil && ev.AllowedSince.After(g.Lifted) {
+			g.Lifted = ev.AllowedSince.Time
+		}
+	}
+	return g
+}
+
 // EvictionsStopped returns why nothing is evicted; empty: evictions go on, or the plan was read back.
 func (p *Plan) EvictionsStopped() string {
 	if p.at == nil {

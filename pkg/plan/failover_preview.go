@@ -130,6 +130,7 @@ func unguarded(snap Snapshot) Snapshot {
 
 // stoppedIn returns why evictions are stopped in a snapshot.
 func (p *Plan) stoppedIn(snap Snapshot) string {
+	snap.Guards = snap.guards()
 	c := computation{snap: &snap, config: snap.Config}
 	return c.stopped()
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
@@ -30,6 +31,7 @@ func (c *computation) waits(it *item) []v1alpha1.ClusterMessage {
 			}
 		}
 	}
+	c.waitsForStop(it, add)
 	if record := c.recorded[it.key]; it.entry.Error != "" && record != nil {
 		for _, t := range record.Spec.Clusters {
 			if rejectedBy(it.entry.Decision, t.Name) == "TaintToleration" {
@@ -53,6 +55,22 @@ func (c *computation) waits(it *item) []v1alpha1.ClusterMessage {
 		return cmp.Or(strings.Compare(a.Cluster, b.Cluster), strings.Compare(a.Message, b.Message))
 	})
 	return all[:min(len(all), mostWaits)]
+}
+
+// waitsForStop tells of clusters that are not well and that a workload stays on since evictions are stopped: the
+// taint that would drive it away is left out as long as they are.
+func (c *computation) waitsForStop(it *item, add func(string, string, ...any)) {
+	why := c.stopped()
+	if why == "" {
+		return
+	}
+	for _, a := range it.entry.Clusters {
+		cl := c.clusters[c.clusterN[a.Name]]
+		ready := meta.FindStatusCondition(cl.Status.Conditions, v1alpha1.ConditionReady)
+		if ready != nil && ready.Status != metav1.ConditionTrue && !hasNoExecute(cl) {
+			add(a.Name, "the cluster is not well since %s and is not left: evictions are stopped: %s", rfc3339(ready.LastTransitionTime.Time), why)
+		}
+	}
 }
 
 // waitsForHealth tells of the timer of application failover on one cluster.
