@@ -102,30 +102,40 @@ func (e *Engine) dispatch(ctx context.Context, p *plan.Plan, snap plan.Snapshot)
 		}
 		st.member.SetDesired(p.Desired(s.name), p.GroupKinds(s.name))
 		st.member.SetPreserved(p.Preserved(s.name))
-		member := snap.Members[s.name]
 		if st.busy {
 			idle = false
 			continue
 		}
-		later := func(key v1alpha1.ObjectKey, digest, revision string) bool {
-			return e.kept.Waiting[key] || waits(st.failures, key, digest, revision, snap.Now)
+		t := e.taskFor(ctx, s, p, snap)
+		if t != nil {
+			idle = false
 		}
-		if !member.Known || !member.Reachable || !due(p, s.name, later) {
-			continue
-		}
+		s.offer(t)
+	}
+	return idle
+}
+
+// taskFor returns what a cluster's worker is to do of a plan now; nil: nothing.
+func (e *Engine) taskFor(ctx context.Context, s *site, p *plan.Plan, snap plan.Snapshot) task {
+	member, failures, waiting := snap.Members[s.name], s.state.get().failures, e.kept.Waiting
+	later := func(key v1alpha1.ObjectKey, digest, revision string) bool {
+		return waiting[key] || waits(failures, key, digest, revision, snap.Now)
+	}
+	if !member.Known || !member.Reachable || !due(p, s.name, later) {
+		return nil
+	}
+	return func() (plan.ClusterPlan, bool) {
 		cp, err := p.ClusterPlan(s.name)
 		if err != nil {
 			e.log.ErrorContext(ctx, "a cluster's part of the plan cannot be made", "cluster", s.name, "error", err)
-			continue
+			return plan.ClusterPlan{}, false
 		}
 		cp.HubID = e.hubID
 		cp.Operations = slices.DeleteFunc(cp.Operations, func(o plan.Operation) bool {
 			return later(o.Key(), o.Digest, cp.Revisions[o.Source])
 		})
-		idle = false
-		s.dispatch(cp)
+		return cp, true
 	}
-	return idle
 }
 
 // due tells whether a plan has something for the cluster that can be done now: it is not for later.

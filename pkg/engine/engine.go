@@ -89,6 +89,8 @@ type Engine struct {
 	state    State
 	kept     Kept
 	stop     stop
+	// connecting and writing bound for how many clusters that goes on at once.
+	connecting, writing *room
 }
 
 // New prepares an engine. Nothing runs and nothing is contacted before Run.
@@ -96,7 +98,7 @@ func New(o Options) *Engine {
 	e := &Engine{
 		options: o, log: o.Log, metrics: NewMetrics(o.Registry),
 		hubID: o.Config.HubID, wake: make(chan struct{}, 1), stopped: make(chan struct{}), problems: newProblemLog(o.Log),
-		planner: o.Planner,
+		planner: o.Planner, connecting: newRoom(), writing: newRoom(),
 	}
 	if e.hubID == "" {
 		e.hubID = o.Name
@@ -134,8 +136,13 @@ func (e *Engine) Latest() (Cycle, bool) {
 	return *c, true
 }
 
-// settleDelay lets changes that come together be planned together.
-const settleDelay = 20 * time.Millisecond
+// settleDelay lets changes that come together be planned together. Where a turn takes long, as on a thousand
+// clusters, there is twice its time between two of them, at most longestRest: while much happens planning
+// is not what most of the time goes to.
+const (
+	settleDelay = 20 * time.Millisecond
+	longestRest = 2 * time.Second
+)
 
 // startInterval is how often it is looked whether the first answers of sources and clusters are in;
 // storeInterval is how often a store that failed is tried again.
@@ -174,19 +181,23 @@ func (e *Engine) Run(ctx context.Context) error {
 func (e *Engine) loop(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var rested time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-e.wake:
-			if !sleep(ctx, settleDelay) {
+			if !sleep(ctx, max(settleDelay, time.Until(rested))) {
 				return
 			}
 			drain(e.wake)
 		case <-timer.C:
 		}
 		timer.Stop()
-		if next := e.turn(ctx); !next.IsZero() {
+		began := time.Now()
+		next := e.turn(ctx)
+		rested = time.Now().Add(min(2*time.Since(began), longestRest))
+		if !next.IsZero() {
 			timer.Reset(next.Sub(e.options.Now()))
 		}
 	}

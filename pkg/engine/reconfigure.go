@@ -169,8 +169,8 @@ func (e *Engine) newSite(c v1alpha1.Cluster, credentials string) *site {
 	return &site{
 		lifecycle: newLifecycle(), name: c.Name, described: locked[v1alpha1.Cluster]{value: c}, credentials: credentials,
 		connect: e.options.Connect, config: config, metrics: e.metrics, now: e.options.Now,
-		// There is room for the one plan that a worker may not have taken up when it ends.
-		changed: e.nudge, work: make(chan plan.ClusterPlan, 1),
+		// There is room for the one task that a worker may not have begun when it ends.
+		changed: e.nudge, work: make(chan struct{}, 1), connecting: e.connecting, writing: e.writing,
 		options: apply.Options{
 			Name: c.Name, HubID: e.hubID, SourceNamespace: DefaultNamespace, SecretKey: e.options.SecretKey,
 			Concurrency: int(*a.Concurrency), RequestTimeout: a.RequestTimeout.Duration,

@@ -37,9 +37,16 @@ type site struct {
 	// changed tells the engine to plan again.
 	changed func()
 
+	// connecting and writing have room for some of all clusters at a time.
+	connecting, writing *room
+
 	state locked[siteState]
-	work  chan plan.ClusterPlan
+	// work has a token while a task is offered that the worker has not begun.
+	work chan struct{}
 }
+
+// task makes a cluster's part of the latest plan when it is its turn; false: it cannot be made.
+type task func() (plan.ClusterPlan, bool)
 
 // siteState is what is known of a cluster.
 type siteState struct {
@@ -54,8 +61,10 @@ type siteState struct {
 	facts *v1alpha1.ClusterStatus
 	// location is where its nodes are.
 	location location
-	// busy tells that a plan is being carried out.
-	busy bool
+	// busy tells that a plan is being carried out, offered that the worker has been told of a task, which is
+	// the latest one; nil: there is nothing to do any more.
+	busy, offered bool
+	task          task
 	// failures by object, for back-off and problems.
 	failures map[v1alpha1.ObjectKey]failure
 	// writes by object, to notice when someone undoes them again and again.
@@ -96,16 +105,24 @@ func (s *site) run(ctx context.Context) {
 
 // probeLoop watches whether the cluster answers, and connects to it first.
 func (s *site) probeLoop(ctx context.Context) {
-	for {
+	s.begin(ctx)
+	for sleep(ctx, s.config.Health.ProbeInterval.Duration) {
 		s.observe(ctx)
-		wait := s.config.Health.ProbeInterval.Duration
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		case <-timer.C:
-		}
+	}
+}
+
+// begin connects to the cluster when there is room, which it keeps until what the cluster holds is known.
+func (s *site) begin(ctx context.Context) {
+	leave, err := s.connecting.enter(ctx)
+	if err != nil {
+		return
+	}
+	defer leave()
+	s.observe(ctx)
+	if st := s.state.get(); st.member != nil && st.health.Answering() {
+		told, cancel := context.WithTimeout(ctx, roomHeld)
+		defer cancel()
+		_ = st.member.WaitSynced(told) // What is not known by then comes later, as an event.
 	}
 }
 
@@ -180,25 +197,51 @@ func (s *site) workLoop(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case p := <-s.work:
-			s.execute(ctx, p)
-			s.changed()
+		case <-s.work:
+			leave, err := s.writing.enter(ctx)
+			if err != nil {
+				return
+			}
+			if p, ok := s.take(); ok {
+				s.execute(ctx, p)
+				s.changed()
+			}
+			leave()
 		}
 	}
 }
 
-// dispatch hands a plan to the worker; it reports false while the last one is still being carried
-// out, after which the engine plans again anyway.
-func (s *site) dispatch(p plan.ClusterPlan) bool {
-	free := s.state.update(func(st *siteState) bool {
-		free := !st.busy
-		st.busy = true
-		return free
+// offer hands a task to the worker in place of one that it has not begun; nil: there is nothing to do. While
+// it carries one out nothing is offered, since the engine plans again after that.
+func (s *site) offer(t task) {
+	tell := s.state.update(func(st *siteState) bool {
+		if st.busy {
+			return false
+		}
+		tell := t != nil && !st.offered
+		st.task, st.offered = t, st.offered || tell
+		return tell
 	})
-	if free {
-		s.work <- p
+	if tell {
+		s.work <- struct{}{}
 	}
-	return free
+}
+
+// take begins the latest task; false: there is none.
+func (s *site) take() (p plan.ClusterPlan, ok bool) {
+	var t task
+	s.state.update(func(st *siteState) bool {
+		t, st.task, st.offered = st.task, nil, false
+		st.busy = t != nil
+		return true
+	})
+	if t == nil {
+		return plan.ClusterPlan{}, false
+	}
+	if p, ok = t(); !ok {
+		s.state.update(func(st *siteState) bool { st.busy = false; return true })
+	}
+	return p, ok
 }
 
 // forget drops the failures of objects that no plan wants to change any more: they are gone from Git, go
