@@ -208,8 +208,9 @@ func (w *world) eventually(within time.Duration, condition func() string) {
 func (w *world) pass(d time.Duration) { <-time.After(d) }
 
 var (
-	deploymentKind = schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"}
-	configMapKind  = schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}
+	deploymentKind  = schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"}
+	statefulSetKind = schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "StatefulSet"}
+	configMapKind   = schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}
 )
 
 // shares are the replicas of a Deployment in the namespace shop, by cluster.

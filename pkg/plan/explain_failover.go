@@ -150,11 +150,12 @@ func printFailover(out *page.Page, f *ExplainedFailover, now time.Time) {
 func (f *FailoverCluster) words(now time.Time) []string {
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
-	switch {
-	case f.Ready == metav1.ConditionUnknown:
+	switch f.Ready {
+	case metav1.ConditionUnknown:
 		add("cannot be reached since %s%s", ago(f.Since, now), messageOf(f.Message))
-	case f.Ready == metav1.ConditionFalse:
+	case metav1.ConditionFalse:
 		add("answers, but is not ready since %s%s", ago(f.Since, now), messageOf(f.Message))
+	case metav1.ConditionTrue:
 	}
 	for _, t := range f.Taints {
 		if t.Effect == corev1.TaintEffectNoExecute {
