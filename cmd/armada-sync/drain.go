@@ -284,5 +284,5 @@ func (d drainState) report(s streams, cluster string) error {
 	for _, line := range d.stays {
 		fmt.Fprintf(s.err, "stays: %s\n", line)
 	}
-	return fmt.Errorf("cluster %s is drained but for %d objects that stay; what to do about each: armada-sync drain %s --dry-run", cluster, len(d.stays), cluster)
+	return fmt.Errorf("cluster %s is drained but for what stays (%d); what to do about each: armada-sync drain %s --dry-run", cluster, len(d.stays), cluster)
 }

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/apply"
 	"github.com/armada-sync/armada-sync/pkg/plan"
 )
 
@@ -203,7 +204,7 @@ func (e *Engine) report(ctx context.Context, p *plan.Plan, snap plan.Snapshot) [
 	problems = append(problems, e.stop.problems()...)
 	e.metrics.waiting(p)
 	for i, s := range e.sites {
-		problems = append(problems, s.problems(snap.Clusters[i])...)
+		problems = append(problems, s.problems(snap.Clusters[i], snap.Members[s.name].Reachable)...)
 		e.countObjects(p, s.name)
 	}
 	for i := range problems {
@@ -255,9 +256,9 @@ func problemOf(f v1alpha1.Finding) Problem {
 	return p
 }
 
-// problems are those of one cluster: that it is not ready, what its member cannot watch, and what
-// could not be written there.
-func (s *site) problems(c v1alpha1.Cluster) []Problem {
+// problems are those of one cluster, reachable or not: that it is not ready, what its member cannot watch, and
+// what could not be written there.
+func (s *site) problems(c v1alpha1.Cluster, reachable bool) []Problem {
 	st := s.state.get()
 	name := s.name
 	var ps []Problem
@@ -268,7 +269,11 @@ func (s *site) problems(c v1alpha1.Cluster) []Problem {
 		ps = append(ps, Problem{Cluster: name, ID: "plan-refused", Reason: st.refused})
 	}
 	// What cannot be watched on a cluster that is away, or about to count as away, is no other problem than that.
-	if st.member != nil && readyStatus(c) == metav1.ConditionTrue && !st.health.Pending() {
+	switch watched := st.member != nil && readyStatus(c) == metav1.ConditionTrue && !st.health.Pending(); {
+	case watched && !reachable:
+		// No watch works then: that is one thing to look at, and the next probe tells more.
+		ps = append(ps, Problem{Cluster: name, ID: "watch", Reason: apply.ErrUnreachable.Error()})
+	case watched:
 		for _, reason := range st.member.Problems() {
 			ps = append(ps, Problem{Cluster: name, ID: "watch", At: reason, Reason: reason})
 		}
