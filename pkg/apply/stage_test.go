@@ -223,8 +223,10 @@ func (s *stage) quiet(manifests ...*unstructured.Unstructured) {
 }
 
 func (s *stage) held(m *unstructured.Unstructured) (plan.Held, bool) {
-	h, ok := s.member.Inventory().Objects[ref(m).Key()]
-	return h, ok
+	if h := s.member.Inventory().Objects[ref(m).Key()]; h != nil {
+		return *h, true
+	}
+	return plan.Held{}, false
 }
 
 // resource addresses a kind for the test's own client.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"unique"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -21,7 +22,7 @@ type kindID struct {
 }
 
 func (k kindID) key(namespace, name string) v1alpha1.ObjectKey {
-	return v1alpha1.ObjectKey{Group: k.Group, Kind: k.Kind, Namespace: namespace, Name: name}
+	return v1alpha1.ObjectKey{Group: k.Group, Kind: k.Kind, Namespace: one(namespace), Name: one(name)}
 }
 
 // state is what is known of the objects of ours on one member. All methods may be called at any time.
@@ -37,7 +38,7 @@ type state struct {
 	sets map[string]string
 	// version counts changes; inventory is what was built of the latest one that was asked for.
 	version   uint64
-	inventory map[v1alpha1.ObjectKey]plan.Held
+	inventory map[v1alpha1.ObjectKey]*plan.Held
 	builtFrom uint64
 	fields    map[string][]byte
 	// judged tells which kinds have a health rule.
@@ -78,13 +79,32 @@ type kindState struct {
 
 // entry is one object of ours.
 type entry struct {
-	held       plan.Held
+	// held is shared with inventories: once it is in the state it is replaced, never changed.
+	held       *plan.Held
 	generation int64
 	setID      string
-	// lost and differs make up held.Drift: missing metadata of ours, and what a comparison found.
-	lost, differs []string
+	// found makes up held.Drift; nil: there is none.
+	found *found
 	// settled is the state that is known to be as we left it, or has been compared.
 	settled settledAt
+}
+
+// found are the parts of what someone else changed: missing metadata of ours, and what a comparison found.
+type found struct{ lost, differs []string }
+
+// differs is what the last comparison found.
+func (e *entry) differs() []string {
+	if e.found == nil {
+		return nil
+	}
+	return e.found.differs
+}
+
+// change gives the entry a copy of what is held, to be changed.
+func (e *entry) change() *plan.Held {
+	h := *e.held
+	e.held = &h
+	return &h
 }
 
 type settledAt struct {
@@ -177,6 +197,7 @@ func (s *state) take(k *kindState, o *observed) (look, effect) {
 		return lookNone, effectForeign
 	}
 	before, unjudged := *e, len(k.unjudged)
+	e.change()
 	k.count(e, -1)
 	s.fill(k, e, o)
 	k.count(e, 1)
@@ -201,6 +222,7 @@ func (s *state) rejudge(k *kindState, e *entry, o *observed) (look, effect) {
 		return lookNone, effectNone
 	}
 	before, unjudged := *e, len(k.unjudged)
+	e.change()
 	k.count(e, -1)
 	k.judgeBy(e, o)
 	k.count(e, 1)
@@ -226,7 +248,7 @@ func (s *state) ours(e *entry, o *observed) bool {
 
 // entryOf makes the entry of an object that is seen for the first time.
 func (s *state) entryOf(k *kindState, o *observed) *entry {
-	e := &entry{settled: settledAt{o.generation, o.resourceVersion}}
+	e := &entry{held: &plan.Held{}, settled: settledAt{o.generation, o.resourceVersion}}
 	switch {
 	case o.judged:
 	case k.judged:
@@ -241,16 +263,16 @@ func (s *state) entryOf(k *kindState, o *observed) *entry {
 
 // fill copies what a look tells into an entry.
 func (s *state) fill(k *kindState, e *entry, o *observed) {
-	h := &e.held
+	h := e.held
 	h.ObjectReference = v1alpha1.ObjectReference{
 		APIVersion: o.apiVersion, Kind: o.key.Kind, Namespace: o.key.Namespace, Name: o.key.Name,
 	}
 	h.UID, h.ResourceVersion = string(o.uid), o.resourceVersion
 	if id := o.setID(); s.sets[id] != "" {
-		e.setID, h.Source = id, s.sets[id]
+		e.setID, h.Source = one(id), s.sets[id]
 	}
 	if d := o.annotations[v1alpha1.AnnotationDigest]; d != "" || ownsDigest(o.owned) {
-		h.Digest = d
+		h.Digest = one(d)
 	}
 	h.OwnedFields = s.intern(o.owned)
 	h.Managers = s.managersOf(h.Managers, o)
@@ -265,16 +287,19 @@ func (s *state) fill(k *kindState, e *entry, o *observed) {
 	if o.judged {
 		k.judgeBy(e, o)
 	}
-	e.lost = o.lostMetadata()
-	e.setDrift()
+	e.setDrift(o.lostMetadata(), e.differs())
 }
 
-func (e *entry) setDrift() {
-	e.held.Drift = nil
-	if len(e.lost)+len(e.differs) > 0 {
-		e.held.Drift = slices.Concat(e.lost, e.differs)
+// setDrift says what someone else changed in an entry that is not shared yet.
+func (e *entry) setDrift(lost, differs []string) {
+	e.held.Drift, e.found = nil, nil
+	if len(lost)+len(differs) > 0 {
+		e.held.Drift, e.found = slices.Concat(lost, differs), &found{lost, differs}
 	}
 }
+
+// one returns the one copy that equal strings share, over all clusters: names and digests are the same on each.
+func one(s string) string { return unique.Make(s).Value() }
 
 // covers tells that nothing was written to the object since it was settled that metadata might hide.
 func (a settledAt) covers(o *observed) bool {
@@ -286,7 +311,7 @@ func (a settledAt) covers(o *observed) bool {
 
 // difference says who has to hear of the change between two states of an entry.
 func difference(a, b *entry) effect {
-	x, y := &a.held, &b.held
+	x, y := a.held, b.held
 	switch {
 	case x.UID != y.UID, x.Source != y.Source, x.Digest != y.Digest, x.Prune != y.Prune, x.Terminating != y.Terminating,
 		!x.PausedUntil.Equal(y.PausedUntil), !slices.Equal(x.Drift, y.Drift), !sameFields(x.OwnedFields, y.OwnedFields),
@@ -349,11 +374,10 @@ func (s *state) forgetFields() {
 	s.fields = map[string][]byte{}
 	for _, k := range s.kinds {
 		for _, e := range k.objects {
-			e.held.OwnedFields = s.intern(e.held.OwnedFields)
-			// Inventories that were given away share the old slice.
-			e.held.Managers = slices.Clone(e.held.Managers)
-			for i := range e.held.Managers {
-				e.held.Managers[i].Fields = s.intern(e.held.Managers[i].Fields)
+			h := e.change()
+			h.OwnedFields, h.Managers = s.intern(h.OwnedFields), slices.Clone(h.Managers)
+			for i := range h.Managers {
+				h.Managers[i].Fields = s.intern(h.Managers[i].Fields)
 			}
 		}
 	}
@@ -511,7 +535,9 @@ func (s *state) end(key v1alpha1.ObjectKey, result wrote) look {
 	eff := s.takeWrite(k, name, result)
 	next := lookNone
 	if w.inFlight == 0 {
-		delete(k.writing, name)
+		if delete(k.writing, name); len(k.writing) == 0 {
+			k.writing = map[types.NamespacedName]*write{} // It does not shrink by itself.
+		}
 		if w.event != nil && !w.deleted && !result.removed {
 			var e effect
 			next, e = s.take(k, w.event)
@@ -564,9 +590,13 @@ func (s *state) compared(o *observed, differs []string) {
 	}
 	e.settled = settledAt{o.generation, o.resourceVersion}
 	eff := effectNone
-	if !slices.Equal(e.differs, differs) {
-		e.differs = differs
-		e.setDrift()
+	if !slices.Equal(e.differs(), differs) {
+		var lost []string
+		if e.found != nil {
+			lost = e.found.lost
+		}
+		e.change()
+		e.setDrift(lost, differs)
 		if e.held.ChangedAt.IsZero() {
 			e.held.ChangedAt = time.Now()
 		}
@@ -599,17 +629,21 @@ func (s *state) held(key v1alpha1.ObjectKey) (plan.Held, bool) {
 	if k == nil || k.objects[nameOf(key)] == nil {
 		return plan.Held{}, false
 	}
-	return k.objects[nameOf(key)].held, true
+	return *k.objects[nameOf(key)].held, true
 }
 
 // all returns every object of ours. The map is shared; whoever gets it must not change it.
-func (s *state) all() map[v1alpha1.ObjectKey]plan.Held {
+func (s *state) all() map[v1alpha1.ObjectKey]*plan.Held {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.inventory != nil && s.builtFrom == s.version {
 		return s.inventory
 	}
-	out := map[v1alpha1.ObjectKey]plan.Held{}
+	count := 0
+	for _, k := range s.kinds {
+		count += len(k.objects)
+	}
+	out := make(map[v1alpha1.ObjectKey]*plan.Held, count)
 	for _, k := range s.kinds {
 		for _, e := range k.objects {
 			out[e.held.Key()] = e.held

@@ -343,6 +343,9 @@ func TestHealthRulesOfTheConfiguration(t *testing.T) {
 			w.eventually(time.Minute, func() string {
 				cycle, _ := w.controller.engine.Latest()
 				h := cycle.Snapshot.Members["c"].Objects[key]
+				if h == nil {
+					return "it is not there"
+				}
 				if h.Health != want || h.HealthMessage != message {
 					return fmt.Sprintf("%s %q, not %s %q", h.Health, h.HealthMessage, want, message)
 				}

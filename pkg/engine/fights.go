@@ -34,11 +34,9 @@ type writeStreak struct {
 // mergeWrites counts what was written; another version, or a quiet minute, begins a new count. After the
 // pause of a fight one write is a try: if it is undone within a minute, the fight goes on.
 func mergeWrites(old map[v1alpha1.ObjectKey]writeStreak, p plan.ClusterPlan, r apply.Result, limit int32, now time.Time) map[v1alpha1.ObjectKey]writeStreak {
-	next := map[v1alpha1.ObjectKey]writeStreak{}
-	for k, w := range old {
-		if now.Sub(w.since) < fightWindow || now.Before(w.until.Add(fightWindow)) {
-			next[k] = w
-		}
+	next := recent(old, now)
+	if next == nil {
+		next = map[v1alpha1.ObjectKey]writeStreak{}
 	}
 	for i, o := range r.Objects {
 		if o.Outcome != apply.OutcomeApplied {
@@ -55,6 +53,19 @@ func mergeWrites(old map[v1alpha1.ObjectKey]writeStreak, p plan.ClusterPlan, r a
 		next[o.Key()] = w
 	}
 	return next
+}
+
+// recent are the counts that still matter; nil where none does, since most objects are written once.
+func recent(old map[v1alpha1.ObjectKey]writeStreak, now time.Time) (kept map[v1alpha1.ObjectKey]writeStreak) {
+	for k, w := range old {
+		if now.Sub(w.since) < fightWindow || now.Before(w.until.Add(fightWindow)) {
+			if kept == nil {
+				kept = map[v1alpha1.ObjectKey]writeStreak{}
+			}
+			kept[k] = w
+		}
+	}
+	return kept
 }
 
 // fights returns, as failures, the objects of a plan that were written more often than the limit within

@@ -164,9 +164,10 @@ func withUnschedulable(m plan.Member, counts map[v1alpha1.ObjectKey]int64) plan.
 	}
 	m.Objects = maps.Clone(m.Objects)
 	for key, n := range counts {
-		if held, ok := m.Objects[key]; ok {
-			held.Unschedulable = n
-			m.Objects[key] = held
+		if held := m.Objects[key]; held != nil {
+			counted := *held
+			counted.Unschedulable = n
+			m.Objects[key] = &counted
 		}
 	}
 	return m

@@ -10,7 +10,7 @@ import (
 // Clusters that are connected to, or written to, at the same moment. A thousand at once do not go faster than
 // the processors: each gets a thousandth of them, and its requests run into their timeouts.
 const (
-	roomPerProcessor = 32
+	roomPerProcessor = 16
 	// roomHeld is how long one cluster may keep a place, so that slow ones cost the others little.
 	roomHeld = 2 * time.Second
 )

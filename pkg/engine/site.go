@@ -148,6 +148,7 @@ func (s *site) observe(ctx context.Context) {
 			before.Answering() != st.health.Answering() || before.Pending() != st.health.Pending()
 		news = news || outdated && !st.outdated
 		st.probed, st.outdated = true, outdated
+		st.writes = recent(st.writes, o.Time)
 		ready := 0.0
 		if st.health.Status == metav1.ConditionTrue {
 			ready = 1

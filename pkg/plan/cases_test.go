@@ -396,9 +396,9 @@ func (st step) apply(t failer, snap plan.Snapshot) plan.Snapshot {
 	return snap
 }
 
-func (o objectChange) apply(t failer, objects map[v1alpha1.ObjectKey]plan.Held, cluster string, now time.Time) {
+func (o objectChange) apply(t failer, objects map[v1alpha1.ObjectKey]*plan.Held, cluster string, now time.Time) {
 	t.Helper()
-	held, ok := objects[o.Key()]
+	before, ok := objects[o.Key()]
 	if !ok {
 		t.Fatalf("steps.yaml: %s does not hold %s", cluster, o.ObjectReference)
 	}
@@ -406,6 +406,7 @@ func (o objectChange) apply(t failer, objects map[v1alpha1.ObjectKey]plan.Held, 
 		delete(objects, o.Key())
 		return
 	}
+	held := *before
 	if o.Health != nil {
 		held.Health = *o.Health
 	}
@@ -428,7 +429,7 @@ func (o objectChange) apply(t failer, objects map[v1alpha1.ObjectKey]plan.Held, 
 			t.Fatal(err)
 		}
 	}
-	objects[o.Key()] = held
+	objects[o.Key()] = &held
 }
 
 func withTaints(c v1alpha1.Cluster, taints []taint, now time.Time) v1alpha1.Cluster {

@@ -109,9 +109,10 @@ func (p *Plan) ClusterPlan(cluster string) (ClusterPlan, error) {
 func (p *Plan) operation(ch *ObjectChange) (Operation, error) {
 	op := Operation{
 		ObjectReference: ch.ObjectReference, Action: ch.Action, Gate: ch.Gate, Source: ch.Source, Digest: ch.Digest,
-		Replicas: ch.Replicas, ExpectedUID: ch.pair.uid, ExpectedDigest: ch.pair.digest, Reason: ch.Reason,
+		Replicas: ch.Replicas, Reason: ch.Reason,
 		Release: ch.release,
 	}
+	op.ExpectedUID, op.ExpectedDigest = ch.pair.expected()
 	if s := p.at.byName[ch.Source]; s != nil && s.Spec.Tenant != nil {
 		op.Identity, op.Bounded = s.Spec.Tenant.ServiceAccount, true
 	}
@@ -155,7 +156,7 @@ func (c *computation) dependencies(it *item, cluster int) []v1alpha1.ObjectRefer
 func (p *Plan) sets(cluster string) []ApplySet {
 	kinds, namespaces := map[string]map[string]bool{}, map[string]map[string]bool{}
 	for _, ch := range p.Changes(cluster) {
-		if ch.Action == v1alpha1.ActionSkip && ch.pair.uid == "" && ch.pair.digest == "" {
+		if uid, digest := ch.pair.expected(); ch.Action == v1alpha1.ActionSkip && uid == "" && digest == "" {
 			continue
 		}
 		if kinds[ch.Source] == nil {

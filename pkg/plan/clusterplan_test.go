@@ -91,8 +91,9 @@ func TestOperationsAreInOrder(t *testing.T) {
 	// is gone from Git nothing is known.
 	held := plan.NextSnapshot(p, snap)
 	for key, h := range held.Members["eu-1"].Objects {
-		h.Prune = "confirm"
-		held.Members["eu-1"].Objects[key] = h
+		confirmed := *h
+		confirmed.Prune = "confirm"
+		held.Members["eu-1"].Objects[key] = &confirmed
 	}
 	trees[0].Objects, trees[0].AllowPrune = nil, trees[0].Revision
 	want = []string{
@@ -281,9 +282,9 @@ func TestSecretsStaySecret(t *testing.T) {
 func onlyDigests(snap plan.Snapshot) plan.Snapshot {
 	members := map[string]plan.Member{}
 	for name, m := range snap.Members {
-		objects := map[v1alpha1.ObjectKey]plan.Held{}
+		objects := map[v1alpha1.ObjectKey]*plan.Held{}
 		for key, h := range m.Objects {
-			objects[key] = plan.Held{ObjectReference: h.ObjectReference, Source: h.Source, Digest: h.Digest, Health: h.Health}
+			objects[key] = &plan.Held{ObjectReference: h.ObjectReference, Source: h.Source, Digest: h.Digest, Health: h.Health}
 		}
 		members[name] = plan.Member{Known: true, Reachable: true, Objects: objects}
 	}

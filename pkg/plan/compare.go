@@ -35,20 +35,36 @@ type pair struct {
 	// drift says that someone else changed the object.
 	drift drift
 	// item is nil for what Git no longer declares.
-	item     *item
-	cluster  int
-	target   *target
-	uid      string
-	digest   string
-	health   v1alpha1.Health
+	item    *item
+	cluster int
+	target  *target
+	// held is what the cluster holds; nil: nothing.
+	held     *Held
 	handOver []string
 	cause    removalCause
 	// drifted tells that someone else changed the live object.
 	drifted bool
 }
 
+// expected is what the plan saw of the object: its uid and the digest that was applied last.
+func (p *pair) expected() (uid, digest string) {
+	if p.held == nil {
+		return "", ""
+	}
+	return p.held.UID, p.held.Digest
+}
+
 // compareTargets compares what each cluster should hold with what it holds.
 func (c *computation) compareTargets() {
+	counts := make([]int, len(c.clusters))
+	for _, it := range c.items {
+		for i := range it.targets {
+			counts[it.targets[i].cluster]++
+		}
+	}
+	for i, n := range counts {
+		c.changes[i] = make([]ObjectChange, 0, n)
+	}
 	for _, it := range c.items {
 		for i := range it.targets {
 			t := &it.targets[i]
@@ -63,7 +79,7 @@ func (c *computation) compare(it *item, t *target) ObjectChange {
 	ch := ObjectChange{
 		ObjectReference: it.ref, Digest: t.rendered.shown, Overrides: t.rendered.overrides,
 		Source: it.source.Source, Replicas: t.replicas,
-		pair: &pair{item: it, cluster: t.cluster, target: t, uid: held.UID, digest: held.Digest, health: held.Health},
+		pair: &pair{item: it, cluster: t.cluster, target: t, held: c.member(t.cluster).Objects[it.key]},
 	}
 	if gate, reason := c.holdBack(it, t, held, isHeld); gate != "" {
 		ch.Action, ch.Gate, ch.Reason = v1alpha1.ActionSkip, gate, reason

@@ -181,6 +181,7 @@ func (c *computation) accept(it *item, d placement.Decision) {
 		return
 	}
 	divided := strings.HasPrefix(d.Strategy, string(v1alpha1.Divided)) && len(it.facts.ReplicasField) > 0
+	it.targets = make([]target, 0, len(d.Clusters))
 	for _, a := range d.Clusters {
 		t := target{
 			cluster: c.clusterN[a.Name], suspended: suspended(it.owner, a.Name),

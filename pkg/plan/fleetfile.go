@@ -36,7 +36,7 @@ func fleetLimits() v1alpha1.Limits {
 // Now is the time at which the snapshot was taken, else the Unix epoch. A cluster without an
 // Inventory holds nothing that is known; one whose Ready condition is Unknown cannot be reached.
 func ReadFleet(file string, data []byte) (Snapshot, []v1alpha1.Problem) {
-	r := &fleetReader{places: map[string]v1alpha1.Position{}, held: map[string]map[v1alpha1.ObjectKey]Held{}}
+	r := &fleetReader{places: map[string]v1alpha1.Position{}, held: map[string]map[v1alpha1.ObjectKey]*Held{}}
 	docs, problems := fleetLimits().DecodeStream(file, data)
 	r.problems = problems
 	r.snap.Facts = map[string]v1alpha1.ClusterFactsSpec{}
@@ -63,7 +63,7 @@ type fleetReader struct {
 	// places are where what may be there once was declared, by what it is.
 	places map[string]v1alpha1.Position
 	// held are the inventories by cluster.
-	held map[string]map[v1alpha1.ObjectKey]Held
+	held map[string]map[v1alpha1.ObjectKey]*Held
 	// mentions are clusters that a document speaks of.
 	mentions []mention
 }
@@ -151,11 +151,11 @@ func (r *fleetReader) mentionTargets(d v1alpha1.Document, p *v1alpha1.Placement)
 }
 
 // heldObjects returns an inventory's objects by key.
-func heldObjects(objects []v1alpha1.InventoryObject) map[v1alpha1.ObjectKey]Held {
-	held := make(map[v1alpha1.ObjectKey]Held, len(objects))
+func heldObjects(objects []v1alpha1.InventoryObject) map[v1alpha1.ObjectKey]*Held {
+	held := make(map[v1alpha1.ObjectKey]*Held, len(objects))
 	for i := range objects {
 		o := &objects[i]
-		h := Held{
+		h := &Held{
 			ObjectReference: o.ObjectReference, Source: o.Source, Digest: o.Digest, Health: o.Health,
 			Replicas: o.Replicas, Prune: o.Prune, Drift: o.Drift, Terminating: o.Terminating,
 			Unschedulable: o.Unschedulable, State: o.State,
@@ -318,7 +318,7 @@ func (w *fleetWriter) config(spec v1alpha1.ConfigSpec) {
 }
 
 // inventory writes what a member holds, one object a line, since there can be very many.
-func (w *fleetWriter) inventory(cluster string, objects map[v1alpha1.ObjectKey]Held) {
+func (w *fleetWriter) inventory(cluster string, objects map[v1alpha1.ObjectKey]*Held) {
 	w.document(v1alpha1.KindInventory, v1alpha1.Inventory{Spec: v1alpha1.InventorySpec{Cluster: cluster}})
 	if len(objects) == 0 {
 		return
@@ -334,7 +334,7 @@ func (w *fleetWriter) inventory(cluster string, objects map[v1alpha1.ObjectKey]H
 }
 
 // inventoryObjects returns what a fleet file says about held objects, in order.
-func inventoryObjects(objects map[v1alpha1.ObjectKey]Held) []v1alpha1.InventoryObject {
+func inventoryObjects(objects map[v1alpha1.ObjectKey]*Held) []v1alpha1.InventoryObject {
 	keys := make([]v1alpha1.ObjectKey, 0, len(objects))
 	for key := range objects {
 		keys = append(keys, key)

@@ -94,7 +94,7 @@ func TestReadFleet(t *testing.T) {
 	want := map[string]plan.Member{
 		"ap-1": {Reachable: true},
 		"us-1": {},
-		"eu-1": {Known: true, Reachable: true, Objects: map[v1alpha1.ObjectKey]plan.Held{
+		"eu-1": {Known: true, Reachable: true, Objects: map[v1alpha1.ObjectKey]*plan.Held{
 			web.Key():    {ObjectReference: web, Digest: "v1:d1", Source: "shop", Health: v1alpha1.HealthHealthy, Replicas: &five},
 			config.Key(): {ObjectReference: config, Digest: "v1:d2", Source: "shop", Prune: "confirm", PausedUntil: paused},
 		}},
@@ -252,7 +252,7 @@ func TestFleetDigest(t *testing.T) {
 // TestSecretDigestsStayOut writes a Secret's digest, which is made with a key, and looks for it.
 func TestSecretDigestsStayOut(t *testing.T) {
 	ref := v1alpha1.ObjectReference{APIVersion: "v1", Kind: "Secret", Namespace: "shop", Name: "key"}
-	snap := plan.Snapshot{Members: map[string]plan.Member{"a": {Known: true, Objects: map[v1alpha1.ObjectKey]plan.Held{
+	snap := plan.Snapshot{Members: map[string]plan.Member{"a": {Known: true, Objects: map[v1alpha1.ObjectKey]*plan.Held{
 		ref.Key(): {ObjectReference: ref, Digest: "v1:canary-7f3a", OwnedFields: []byte("canary-7f3a"), UID: "canary-7f3a"},
 	}}}}
 	if data := write(t, snap); bytes.Contains(data, []byte("canary")) || !bytes.Contains(data, []byte("Secret")) {
@@ -354,8 +354,8 @@ func drawCluster(t *rapid.T, name string) v1alpha1.Cluster {
 	return c
 }
 
-func drawHeld(t *rapid.T) map[v1alpha1.ObjectKey]plan.Held {
-	held := map[v1alpha1.ObjectKey]plan.Held{}
+func drawHeld(t *rapid.T) map[v1alpha1.ObjectKey]*plan.Held {
+	held := map[v1alpha1.ObjectKey]*plan.Held{}
 	for i := range rapid.IntRange(0, 4).Draw(t, "objects") {
 		ref := v1alpha1.ObjectReference{
 			APIVersion: rapid.SampledFrom([]string{"v1", "apps/v1"}).Draw(t, "version"), Kind: "Thing",
@@ -370,7 +370,7 @@ func drawHeld(t *rapid.T) map[v1alpha1.ObjectKey]plan.Held {
 			share := int64(rapid.IntRange(0, 1000).Draw(t, "replicas"))
 			h.Replicas, h.Drift, h.PausedUntil = &share, []string{"/spec/a~1b", "/\u2028<"}, drawTime(t)
 		}
-		held[ref.Key()] = h
+		held[ref.Key()] = &h
 	}
 	return held
 }
@@ -427,10 +427,10 @@ func BenchmarkReadFleet(b *testing.B) {
 	for i := range 50 {
 		name := fmt.Sprintf("c%d", i)
 		snap.Clusters = append(snap.Clusters, v1alpha1.Cluster{ObjectMeta: metav1.ObjectMeta{Name: name}})
-		held := map[v1alpha1.ObjectKey]plan.Held{}
+		held := map[v1alpha1.ObjectKey]*plan.Held{}
 		for j := range 1000 {
 			ref := v1alpha1.ObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "shop", Name: fmt.Sprintf("web-%d", j)}
-			held[ref.Key()] = plan.Held{ObjectReference: ref, Source: "armada-system/shop", Digest: "v1:" + strings.Repeat("0", 64), Health: v1alpha1.HealthHealthy}
+			held[ref.Key()] = &plan.Held{ObjectReference: ref, Source: "armada-system/shop", Digest: "v1:" + strings.Repeat("0", 64), Health: v1alpha1.HealthHealthy}
 		}
 		snap.Members[name] = plan.Member{Known: true, Reachable: true, Objects: held}
 	}

@@ -204,6 +204,8 @@ func (c *computation) member(cluster int) Member { return c.snap.Members[c.clust
 
 // held returns an object that a cluster holds.
 func (c *computation) held(cluster int, k v1alpha1.ObjectKey) (Held, bool) {
-	h, ok := c.member(cluster).Objects[k]
-	return h, ok
+	if h := c.member(cluster).Objects[k]; h != nil {
+		return *h, true
+	}
+	return Held{}, false
 }

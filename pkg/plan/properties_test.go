@@ -241,9 +241,10 @@ func TestPruneIsProven(t *testing.T) {
 					continue
 				}
 				held, ok := snap.Members[c.Name].Objects[ch.Key()]
-				switch s := sources[held.Source]; {
-				case !ok:
+				if !ok {
 					t.Fatalf("%s: prunes %s, which it does not hold", c.Name, ch.ObjectReference)
+				}
+				switch s := sources[held.Source]; {
 				case !s.Complete() || s.Stale || s.Source == "":
 					t.Fatalf("%s: prunes %s of a source that did not load whole", c.Name, ch.ObjectReference)
 				case !declared[ch.Key()]:
@@ -301,8 +302,9 @@ func sicken(t *rapid.T, snap plan.Snapshot) {
 		m := snap.Members[name]
 		for _, key := range slices.SortedFunc(maps.Keys(m.Objects), v1alpha1.ObjectKey.Compare) {
 			if held := m.Objects[key]; key.Kind == "Deployment" && rapid.IntRange(0, 2).Draw(t, "sick") == 0 {
-				held.Health = v1alpha1.HealthDegraded
-				m.Objects[key] = held
+				sick := *held
+				sick.Health = v1alpha1.HealthDegraded
+				m.Objects[key] = &sick
 			}
 		}
 	}

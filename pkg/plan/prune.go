@@ -38,11 +38,11 @@ func (c *computation) removeRest() {
 }
 
 // remove decides about one held object that does not belong on a cluster.
-func (c *computation) remove(cluster int, it *item, held Held) ObjectChange {
+func (c *computation) remove(cluster int, it *item, held *Held) ObjectChange {
 	ch := ObjectChange{
 		ObjectReference: held.ObjectReference, Action: v1alpha1.ActionPrune, Digest: held.Digest,
 		Overrides: []string{}, Source: held.Source, Replicas: held.Replicas,
-		pair: &pair{item: it, cluster: cluster, uid: held.UID, digest: held.Digest, health: held.Health, cause: causeGone},
+		pair: &pair{item: it, cluster: cluster, held: held, cause: causeGone},
 	}
 	if ch.APIVersion == "v1" && ch.Kind == "Secret" {
 		ch.Digest = ""
@@ -57,7 +57,7 @@ func (c *computation) remove(cluster int, it *item, held Held) ObjectChange {
 	var gate v1alpha1.Gate
 	var reason string
 	if ch.release = source != nil && source.orphans(); !ch.release {
-		gate, reason = c.keep(cluster, it, held, source)
+		gate, reason = c.keep(cluster, it, *held, source)
 	}
 	if gate == "" && !c.reachable(cluster) {
 		gate, reason = v1alpha1.GateMove.Of(moveUnreachable), "the cluster cannot be reached; it goes when it can"

@@ -80,6 +80,7 @@ func (c *computation) record(entry *PlacementEntry, now time.Time) (v1alpha1.Pla
 		Workload: it.ref, AffinityGroup: entry.AffinityGroup, Inputs: entry.Inputs,
 		Evicting: c.stillEvicting(it), RebalanceAt: next.Spec.RebalanceAt,
 	}
+	next.Spec.Clusters = slices.Grow(next.Spec.Clusters, len(entry.Clusters))
 	for _, a := range entry.Clusters {
 		next.Spec.Clusters = append(next.Spec.Clusters, v1alpha1.TargetCluster{Name: a.Name, Replicas: a.Replicas})
 	}
@@ -253,7 +254,7 @@ func NextSnapshot(p *Plan, snap Snapshot) Snapshot {
 		before, known := snap.Members[cc.Name]
 		after := Member{Known: true, Reachable: before.Reachable || !known, Objects: maps.Clone(before.Objects)}
 		if after.Objects == nil {
-			after.Objects = map[v1alpha1.ObjectKey]Held{}
+			after.Objects = map[v1alpha1.ObjectKey]*Held{}
 		}
 		for i := range cc.Objects {
 			p.carryOut(&cc.Objects[i], after.Objects, snap.Now)
@@ -264,7 +265,7 @@ func NextSnapshot(p *Plan, snap Snapshot) Snapshot {
 }
 
 // carryOut does to a map of held objects what the executor does to a member.
-func (p *Plan) carryOut(ch *ObjectChange, objects map[v1alpha1.ObjectKey]Held, now time.Time) {
+func (p *Plan) carryOut(ch *ObjectChange, objects map[v1alpha1.ObjectKey]*Held, now time.Time) {
 	key := ch.Key()
 	if ch.Gate.NeedsReplan() {
 		return
@@ -273,7 +274,10 @@ func (p *Plan) carryOut(ch *ObjectChange, objects map[v1alpha1.ObjectKey]Held, n
 	case v1alpha1.ActionPrune:
 		delete(objects, key)
 	case v1alpha1.ActionCreate, v1alpha1.ActionConfigure, v1alpha1.ActionUnchanged:
-		held := objects[key]
+		var held Held
+		if before := objects[key]; before != nil {
+			held = *before
+		}
 		held.ObjectReference, held.Source = ch.ObjectReference, ch.Source
 		held.Replicas, held.Health, held.HealthMessage = ch.Replicas, v1alpha1.HealthHealthy, ""
 		held.OwnedFields, held.Drift, held.Unschedulable = nil, nil, 0
@@ -284,7 +288,7 @@ func (p *Plan) carryOut(ch *ObjectChange, objects map[v1alpha1.ObjectKey]Held, n
 				held.Prune = annotation
 			}
 		}
-		objects[key] = held
+		objects[key] = &held
 	case v1alpha1.ActionSkip:
 	}
 }

@@ -141,15 +141,15 @@ type target struct {
 	// suspended: the policy holds everything back there.
 	suspended bool
 	// adopt: an existing object that is not ours is taken over.
-	adopt    bool
+	adopt bool
+	// settled: the cluster holds the desired version.
+	settled  bool
 	rendered *variant
 	// lent are the fields that are not ours there: those of the item, and those that someone else has to
 	// whom the source leaves them.
 	lent []lentField
 	// denied is why the version for this cluster must not be applied: the bounds of a tenant.
 	denied string
-	// settled: the cluster holds the desired version.
-	settled bool
 }
 
 // resolveScopes fills in the namespace of every object and sorts the declarations by key.

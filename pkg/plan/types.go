@@ -72,7 +72,8 @@ type Member struct {
 	// Reachable tells that writes can reach it now. Of an unreachable member Objects is the last
 	// that was seen.
 	Reachable bool
-	Objects   map[v1alpha1.ObjectKey]Held
+	// Objects are shared by everyone who looks at the member, and not to be changed.
+	Objects map[v1alpha1.ObjectKey]*Held
 }
 
 // Held is one object of ours on a member.

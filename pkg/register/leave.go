@@ -192,7 +192,7 @@ func pruneMember(ctx context.Context, cfg *rest.Config, opts LeaveOptions) error
 }
 
 // removal is the plan that removes everything held, the opposite of the order in which it came.
-func removal(opts LeaveOptions, held map[v1alpha1.ObjectKey]plan.Held) plan.ClusterPlan {
+func removal(opts LeaveOptions, held map[v1alpha1.ObjectKey]*plan.Held) plan.ClusterPlan {
 	p := plan.ClusterPlan{
 		APIVersion: v1alpha1.APIVersion, Kind: "ClusterPlan", Cluster: opts.Name, HubID: opts.HubID,
 		Revisions: map[string]string{}, Operations: []plan.Operation{}, Sets: []plan.ApplySet{},
@@ -229,7 +229,7 @@ func removal(opts LeaveOptions, held map[v1alpha1.ObjectKey]plan.Held) plan.Clus
 }
 
 // holdsData tells whether an object goes only with the annotation prune: confirm.
-func holdsData(h plan.Held) bool {
+func holdsData(h *plan.Held) bool {
 	switch h.GroupKind() {
 	case "Namespace", "PersistentVolume", "PersistentVolumeClaim", "CustomResourceDefinition.apiextensions.k8s.io":
 		return true
