@@ -277,11 +277,25 @@ func (s sending) applyBody(manager string, body []byte, force bool) (*observed, 
 		if !kindMissing(err) || !s.kindIsComing(s.job) || time.Now().After(s.deadline) {
 			return nil, err
 		}
-		// The API server serves a new kind shortly after it says so.
-		if sleep(s.stop, pause) != nil {
-			return nil, errStopped
+		// The API server serves a new kind shortly after it says so, unless its definition has gone meanwhile.
+		if err := s.pauseFor(pause); err != nil {
+			return nil, err
 		}
 		pause = min(2*pause, time.Second)
+	}
+}
+
+// pauseFor waits for d. The error tells that the caller or a change on the member put an end to waiting.
+func (s sending) pauseFor(d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-s.stop.Done():
+		return errStopped
+	case <-s.interrupted:
+		return fmt.Errorf("%w for the API server to serve %s", errGate, s.kind.GroupKind)
 	}
 }
 

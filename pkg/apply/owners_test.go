@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/apply"
 )
 
@@ -189,4 +191,62 @@ func strippedBehind(s *stage) {
 	if diff := cmp.Diff(map[string]string{"a": "2", "theirs": "kept"}, got); diff != "" {
 		s.Errorf("data: %s", diff)
 	}
+}
+
+// definitionGoes applies an object whose definition has gone since the plan was made.
+func definitionGoes(s *stage) {
+	crd := s.crd("Gizmo")
+	gizmo := s.manifest("{apiVersion: $NS.example.com/v1, kind: Gizmo, metadata: {name: g, namespace: $NS}, spec: {size: 3}}")
+	s.quietAfter(configMap(s.ns, "a"), crd)
+	p := s.plan(configMap(s.ns, "a"), gizmo, crd)
+	for i := range p.Operations {
+		if p.Operations[i].Kind == "Gizmo" {
+			p.Operations[i].Gate = v1alpha1.GateCRDEstablished.Of(crd.GetName())
+		}
+	}
+	s.delete(crd)
+	began := time.Now()
+	_, err := s.member.Execute(s.ctx, p)
+	if took := time.Since(began); took > 10*time.Second {
+		s.Errorf("it took %v: %v", took, err)
+	}
+	s.every(200*time.Millisecond, "both come back", func() error {
+		s.synced()
+		p := s.plan(configMap(s.ns, "a"), gizmo, crd)
+		for i := range p.Operations {
+			if p.Operations[i].Kind == "Gizmo" {
+				p.Operations[i].Gate = v1alpha1.GateCRDEstablished.Of(crd.GetName())
+			}
+		}
+		r, err := s.member.Execute(s.ctx, p)
+		if err != nil || !r.Complete() {
+			return fmt.Errorf("%w\n%s", err, describe(r))
+		}
+		return nil
+	})
+	s.live(gizmo)
+}
+
+func marksGone(s *stage) {
+	a := configMap(s.ns, "a", "k", "1")
+	s.quietAfter(a)
+	s.edit(a, `{"metadata":{"labels":null,"annotations":null}}`)
+	s.eventually("that is seen", func() error {
+		if h, ok := s.held(a); !ok || len(h.Drift) == 0 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	r := s.try(s.plan())
+	if o := outcome(s, r, a); o.Outcome != apply.OutcomeSkipped || !strings.Contains(o.Message, "shows that it is ours") {
+		s.Errorf("%s %s", o.Outcome, o.Message)
+	}
+	s.live(a)
+	s.apply(a)
+	if live := s.live(a); live.GetLabels()[v1alpha1.LabelPartOf] == "" || live.GetAnnotations()[v1alpha1.AnnotationDigest] == "" {
+		s.Errorf("marks: %v %v", live.GetLabels(), live.GetAnnotations())
+	}
+	s.quiet(a)
+	s.apply()
+	s.absent(a)
 }

@@ -94,6 +94,9 @@ func (r *run) mayRemove(j job, held plan.Held) error {
 		return fmt.Errorf("%w for the inventory of the cluster to be complete", errGate)
 	case held.Terminating:
 		return fmt.Errorf("%w for its removal to end", errGate)
+	case !ownsDigest(held.OwnedFields):
+		return fmt.Errorf("%w: somebody took away what shows that it is ours (the annotation %s, or who owns it); remove it by hand",
+			errProtected, v1alpha1.AnnotationDigest)
 	case held.Prune == "disabled":
 		return fmt.Errorf("%w: its annotation %s says disabled", errProtected, v1alpha1.AnnotationPrune)
 	case holdsData(gkOf(j.Operation)) && held.Prune != "confirm":

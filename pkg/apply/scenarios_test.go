@@ -65,6 +65,8 @@ func scenarios() []scenario {
 		{name: "one bad object", reason: "it must not keep the others", run: oneBadObject},
 		{name: "immutable fields", reason: "recreation is a decision, too", run: immutableFields},
 		{name: "a custom resource waits for its CRD", reason: "both come in one commit", run: customResource},
+		{name: "a definition that goes while its object is applied", reason: "nothing else on the cluster may wait for it", run: definitionGoes},
+		{name: "marks that are all taken away", reason: "a kubectl replace is drift like any other, but what is not known to be ours is not removed", run: marksGone},
 		{name: "depends-on and waves wait for health", reason: "a migration must be done before what needs it", run: dependencies,
 			tweak: func(o *apply.Options) { o.WaitTimeout = time.Second }},
 		{name: "an object that moves to another source", reason: "it is relabelled, never removed", run: movesBetweenSources},

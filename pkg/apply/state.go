@@ -241,7 +241,10 @@ func (s *state) ours(e *entry, o *observed) bool {
 		return false
 	}
 	if e != nil {
-		return ownsDigest(o.owned) || s.sets[o.setID()] != ""
+		if id := o.setID(); id != "" && !ownsDigest(o.owned) {
+			return s.sets[id] != ""
+		}
+		return len(o.owned) > 0
 	}
 	return o.isSelf() && s.sets[o.setID()] != ""
 }
@@ -417,8 +420,9 @@ func (s *state) gone(gk schema.GroupKind, name types.NamespacedName, uid string)
 	k.remove(name)
 	s.version++
 	s.mu.Unlock()
-	if terminating {
-		// Its end was announced when it began; health waits and plans still want to know.
+	if terminating && gk != crdKind {
+		// Its end was announced when it began; health waits and plans still want to know. Objects of a kind
+		// whose definition has gone wait for a plan that brings it back.
 		s.announce(effectHealth)
 		return
 	}
