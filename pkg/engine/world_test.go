@@ -1,7 +1,6 @@
 package engine_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -24,6 +23,7 @@ import (
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/engine"
+	"github.com/armada-sync/armada-sync/pkg/logtest"
 	"github.com/armada-sync/armada-sync/pkg/render"
 	"github.com/armada-sync/armada-sync/pkg/render/build"
 	"github.com/armada-sync/armada-sync/pkg/simfleet"
@@ -37,7 +37,7 @@ type world struct {
 	fleet *simfleet.Fleet
 	dir   string
 	state string
-	log   *lockedBuffer
+	log   *logtest.Buffer
 	// guard is held while files are pushed; nil: whoever reads may see half of them.
 	guard sync.Locker
 	// open is how sources are opened, adjust changes the configuration; nil: as they are.
@@ -66,7 +66,7 @@ func inWorld(t *testing.T, test func(w *world)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &world{t: t, fleet: fleet, dir: repo, state: state, log: &lockedBuffer{}}
+		w := &world{t: t, fleet: fleet, dir: repo, state: state, log: &logtest.Buffer{}}
 		defer func() {
 			w.halt()
 			fleet.Close()
@@ -273,22 +273,4 @@ func (w *world) logged(part string) func() string {
 		}
 		return fmt.Sprintf("the log does not say %q", part)
 	}
-}
-
-// lockedBuffer collects the log of a controller.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

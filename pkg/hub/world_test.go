@@ -1,7 +1,6 @@
 package hub_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -39,6 +37,7 @@ import (
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/engine"
 	"github.com/armada-sync/armada-sync/pkg/hub"
+	"github.com/armada-sync/armada-sync/pkg/logtest"
 	"github.com/armada-sync/armada-sync/pkg/register"
 	"github.com/armada-sync/armada-sync/pkg/render"
 	"github.com/armada-sync/armada-sync/pkg/render/build"
@@ -60,7 +59,7 @@ type world struct {
 	t     *testing.T
 	fleet *simfleet.Fleet
 	dir   string
-	log   *lockedBuffer
+	log   *logtest.Buffer
 	hub   dynamic.Interface
 	// renew stands for a member that gives out tokens, which the simulated ones do not.
 	renew hub.Renew
@@ -97,7 +96,7 @@ func inWorldWith(t *testing.T, more []simfleet.ClusterSpec, test func(*world)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &world{t: t, fleet: fleet, dir: repo, log: &lockedBuffer{}}
+		w := &world{t: t, fleet: fleet, dir: repo, log: &logtest.Buffer{}}
 		defer func() {
 			for _, r := range w.running {
 				r.stop()
@@ -408,22 +407,4 @@ func (w *world) reset() {
 	for _, cluster := range []string{"hub", "a", "b"} {
 		w.fleet.Cluster(cluster).ResetTrace()
 	}
-}
-
-// lockedBuffer collects the log.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

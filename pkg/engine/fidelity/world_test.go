@@ -19,6 +19,7 @@ import (
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/engine"
+	"github.com/armada-sync/armada-sync/pkg/logtest"
 	"github.com/armada-sync/armada-sync/pkg/plan"
 	"github.com/armada-sync/armada-sync/pkg/render"
 	"github.com/armada-sync/armada-sync/pkg/render/build"
@@ -61,7 +62,7 @@ type world struct {
 	pace     pace
 	builder  *build.Builder
 	engine   *engine.Engine
-	log      *lockedBuffer
+	log      *logtest.Buffer
 	stop     context.CancelFunc
 	ended    chan error
 
@@ -121,7 +122,7 @@ func newWorld(t *testing.T, seed uint64, d declared) *world {
 // startWorld starts a controller for members that are there.
 func startWorld(t *testing.T, d declared, fleet members, p pace) *world {
 	t.Helper()
-	w := &world{t: t, declared: d, fleet: fleet, pace: p, builder: build.New(), log: &lockedBuffer{}, ended: make(chan error, 1), trees: map[string]*source.Tree{}}
+	w := &world{t: t, declared: d, fleet: fleet, pace: p, builder: build.New(), log: &logtest.Buffer{}, ended: make(chan error, 1), trees: map[string]*source.Tree{}}
 	for _, c := range d.clusters {
 		w.clusters = append(w.clusters, c.Name)
 	}
@@ -362,22 +363,4 @@ func (g git) Resolve(context.Context) (source.Revision, error) {
 
 func (g git) Fetch(context.Context, source.Revision) (*source.Tree, error) {
 	return g.w.current()[g.name], nil
-}
-
-// lockedBuffer collects the log.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
