@@ -29,7 +29,7 @@ import (
 
 const (
 	// patience is how long a statement waits for what a server does by itself.
-	patience = 20 * time.Second
+	patience = time.Minute
 	// manager is the field manager of most statements.
 	manager = "contract"
 )

@@ -19,10 +19,11 @@ func TestReal(t *testing.T) {
 	c := f.Cluster("contract")
 	contract.Run(t, c.RESTConfig(), contract.Features{
 		Controllers: true,
-		// A new process knows no changes from before its start.
+		// A new process knows no changes from before its start. An orderly end would wait a minute for the
+		// watches of the controllers.
 		Forget: func(t *testing.T) {
 			t.Helper()
-			if err := c.StopAPIServer(t.Context(), syscall.SIGTERM); err != nil {
+			if err := c.StopAPIServer(t.Context(), syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
 			if err := c.StartAPIServer(t.Context()); err != nil {

@@ -223,7 +223,7 @@ func (s *installation) followREADME(t *testing.T) {
 	}
 	for _, want := range []string{
 		"CustomResourceDefinition clusters.armada-sync.io: created", "Deployment armada-system/armada-sync: created",
-		"Cluster eu-1: created", "Secret armada-system/us-1-kubeconfig: created", "eu-west-1", "gitsource.armada-sync.io/shop",
+		"Cluster eu-1: created", "Secret armada-system/us-1-kubeconfig: created", "gitsource.armada-sync.io/shop",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("following the README does not show %q", want)
@@ -417,7 +417,9 @@ func (s *installation) controllerRights(t *testing.T) {
 		out, _, err := s.run(t, `kubectl get clusters -o jsonpath='{range .items[*]}{.status.conditions[?(@.type=="Ready")].status}{.status.kubernetesVersion} {end}'`)
 		return err == nil && strings.Count(out, "Truev1.") == 2
 	})
-	s.mustRun(t, "kubectl get clusters; kubectl get gitsources -A")
+	if out := s.mustRun(t, "kubectl get clusters; kubectl get gitsources -A"); !strings.Contains(out, "eu-west-1") {
+		t.Error("a list of clusters does not show the region")
+	}
 	cancel()
 	// Ended as asked, the command says nothing more than that its context was canceled.
 	_ = cmd.Wait()
