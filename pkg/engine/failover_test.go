@@ -8,8 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/engine"
 )
 
@@ -71,4 +75,39 @@ func stateOf(t *testing.T, w *world) string {
 		t.Fatal(err)
 	}
 	return string(data)
+}
+
+// On a hub the time of a taint is in the status of its Cluster: it is read from there as long as the taint is the
+// same one and says none itself.
+func TestRecordedTaintsTellTimes(t *testing.T) {
+	early, late := metav1.NewTime(time.Unix(100, 0)), metav1.NewTime(time.Unix(200, 0))
+	taint := func(key, value string, at *metav1.Time) corev1.Taint {
+		return corev1.Taint{Key: key, Value: value, Effect: corev1.TaintEffectNoExecute, TimeAdded: at}
+	}
+	health := taint(v1alpha1.TaintUnreachable, "", &late)
+	cases := map[string]struct {
+		reason                string
+		given, recorded, want []corev1.Taint
+	}{
+		"no time":       {"the recorded one counts", []corev1.Taint{taint("k", "", nil)}, []corev1.Taint{taint("k", "", &early)}, []corev1.Taint{taint("k", "", &early)}},
+		"its own time":  {"what people say counts", []corev1.Taint{taint("k", "", &late)}, []corev1.Taint{taint("k", "", &early)}, []corev1.Taint{taint("k", "", &late)}},
+		"another value": {"it is another taint", []corev1.Taint{taint("k", "b", nil)}, []corev1.Taint{taint("k", "a", &early)}, []corev1.Taint{taint("k", "b", nil)}},
+		"gone":          {"what people took away does not come back", nil, []corev1.Taint{taint("k", "", &early)}, nil},
+		"health":        {"those of the health are only recorded", nil, []corev1.Taint{health}, []corev1.Taint{health}},
+		"health by hand": {"nobody gives a cluster those", []corev1.Taint{taint(v1alpha1.TaintUnreachable, "", &early)},
+			[]corev1.Taint{health}, []corev1.Taint{health}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, engine.WithRecordedTaints(c.given, c.recorded), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("%s: (-want +got)\n%s", c.reason, diff)
+			}
+			for _, r := range c.recorded {
+				worth := r.Key == v1alpha1.TaintUnreachable || name == "no time"
+				if engine.WorthRecording(r, c.given) != worth {
+					t.Errorf("%s: it is worth recording: %t, want %t", c.reason, !worth, worth)
+				}
+			}
+		})
+	}
 }
