@@ -15,10 +15,11 @@ import (
 
 func newFailover(s streams) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "failover",
-		Short: "See what failover does, stop it for a while, let it go on",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:        "failover",
+		SuggestFor: []string{"status", "pause"},
+		Short:      "See what failover does, stop it for a while, let it go on",
+		Args:       cobra.NoArgs,
+		RunE:       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newFailoverStatus(s), newFailoverPause(s), newFailoverResume(s))
 	return cmd
@@ -89,10 +90,15 @@ func newFailoverResume(s streams) *cobra.Command {
 				return err
 			}
 			defer op.close()
+			before, unknown := op.view(cmd.Context())
 			if err := op.pause(cmd.Context(), nil); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintln(s.out, "failover resumed")
+			said := "failover resumed"
+			if _, alone := op.(*standalone); alone && unknown == nil && !strings.HasPrefix(before.Stopped, "failover is paused") {
+				said = "failover was not paused"
+			}
+			_, err = fmt.Fprintln(s.out, said)
 			return err
 		},
 	}

@@ -65,8 +65,8 @@ committed: it holds no Secret, no digest of one, and not how clusters are reache
 
 From a hub, its objects are read and every cluster is asked what it holds, with the kubeconfigs in the
 hub's Secrets; --members=false leaves that out, needs no right to read Secrets, and previews then treat
-what the base gives as held. With --config, the controller that runs on that configuration is asked; if
-none does, the clusters are asked directly.
+what the base gives as held. With --state, the controller that runs on that folder is asked; with --config
+the one that runs on that configuration, and if none does, the clusters directly.
 
 A cluster that does not tell what it holds is named on stderr, and the exit code is 4; the file is
 written all the same and says nothing about what that cluster holds.`,
@@ -84,6 +84,7 @@ written all the same and says nothing about what that cluster holds.`,
 	f.BoolVar(&flags.redact, "redact", false, "leave out annotations of clusters and the words of conditions too; prices and overrides that read such annotations are then not as on the fleet")
 	for _, name := range []string{"kubeconfig", "hub-context", "hub-namespace", "members"} {
 		cmd.MarkFlagsMutuallyExclusive("config", name)
+		cmd.MarkFlagsMutuallyExclusive("state", name)
 	}
 	must(cmd.MarkFlagFilename("output", "yaml", "yml"))
 	must(cmd.MarkFlagFilename("config", "yaml", "yml"))
@@ -100,9 +101,6 @@ func (h *hubSurvey) register(cmd *cobra.Command) {
 }
 
 func runSnapshot(ctx context.Context, s streams, flags *snapshotFlags) error {
-	if flags.state != "" && flags.config == "" {
-		return errors.New("--state is the folder of a controller on its own: give its --config too")
-	}
 	taken, silent, err := flags.take(ctx, s)
 	if err != nil {
 		return err
@@ -144,23 +142,11 @@ func reportSilent(stderr io.Writer, silent []string) error {
 
 // take returns the snapshot and the clusters that did not tell what they hold.
 func (f *snapshotFlags) take(ctx context.Context, s streams) (plan.Snapshot, []string, error) {
-	if f.config == "" {
+	if f.config == "" && f.state == "" {
 		found, err := f.survey.take(ctx, s.err)
 		return found.Snapshot, found.Silent, err
 	}
-	cfg, err := readConfiguration(s, f.config)
-	if err != nil {
-		return plan.Snapshot{}, nil, err
-	}
-	dir, err := stateDir(f.state, cfg.Name)
-	if err != nil {
-		return plan.Snapshot{}, nil, err
-	}
-	snap, err := runningSnapshot(ctx, dir)
-	if errors.Is(err, control.ErrNotRunning) {
-		fmt.Fprintln(s.err, "no controller is running on this configuration: asking the clusters")
-		snap, err = f.standaloneSnapshot(ctx, cfg, dir)
-	}
+	snap, err := f.takeStandalone(ctx, s)
 	if err != nil {
 		return plan.Snapshot{}, nil, err
 	}
@@ -171,6 +157,31 @@ func (f *snapshotFlags) take(ctx context.Context, s streams) (plan.Snapshot, []s
 		}
 	}
 	return snap, silent, nil
+}
+
+// takeStandalone asks the controller of a state folder or, where none runs and its configuration is given, the clusters.
+func (f *snapshotFlags) takeStandalone(ctx context.Context, s streams) (plan.Snapshot, error) {
+	if f.config == "" {
+		snap, err := runningSnapshot(ctx, f.state)
+		if errors.Is(err, control.ErrNotRunning) {
+			err = fmt.Errorf("%w; with its --config the clusters are asked", err)
+		}
+		return snap, err
+	}
+	cfg, err := readConfiguration(s, f.config)
+	if err != nil {
+		return plan.Snapshot{}, err
+	}
+	dir, err := stateDir(f.state, cfg.Name)
+	if err != nil {
+		return plan.Snapshot{}, err
+	}
+	snap, err := runningSnapshot(ctx, dir)
+	if errors.Is(err, control.ErrNotRunning) {
+		fmt.Fprintln(s.err, "no controller is running on this configuration: asking the clusters")
+		return f.standaloneSnapshot(ctx, cfg, dir)
+	}
+	return snap, err
 }
 
 // take looks at the fleet of the hub.

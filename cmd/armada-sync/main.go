@@ -24,5 +24,5 @@ func run(args []string, stdout, stderr *os.File) int {
 	context.AfterFunc(ctx, stop)
 	root := newRoot(streams{out: stdout, err: stderr, terminal: isTerminal(stdout)})
 	root.SetArgs(args)
-	return exitCode(root.ExecuteContext(ctx), stderr)
+	return exitCode(execute(ctx, root), stderr)
 }

@@ -166,7 +166,8 @@ func (f *rebalanceFlags) among(placements []v1alpha1.Placement, args []string) (
 			names = append(names, ref.String())
 		}
 		slices.Sort(names)
-		return nil, fmt.Errorf("%s means %d workloads: %s", args[0], len(found), strings.Join(names, ", "))
+		return nil, fmt.Errorf("%s means %d workloads: %s; name the kind, as in %s/%s, or the namespace with -n", args[0], len(found), strings.Join(names, ", "),
+			strings.ToLower(found[0].Kind), found[0].Name)
 	}
 	return found, nil
 }

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -113,7 +115,49 @@ Exit codes: 0 done; 1 error; 2 changes (with --exit-code); 3 findings at or abov
 		newRebalance(s),
 		newFailover(s),
 	)
+	explainArguments(root)
 	return root
+}
+
+// explainArguments lets every command say, to arguments that it cannot use, how it is called, and the groups of
+// commands which of theirs may be meant.
+func explainArguments(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.SuggestionsMinimumDistance = 2
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			err := check(cmd, args)
+			if err == nil || !cmd.HasSubCommands() {
+				return withUsage(cmd, err)
+			}
+			if meant := cmd.SuggestionsFor(args[0]); len(meant) > 0 {
+				err = fmt.Errorf("%w; did you mean %q?", err, cmd.CommandPath()+" "+meant[0])
+			}
+			return fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())
+		}
+	}
+	for _, child := range cmd.Commands() {
+		explainArguments(child)
+	}
+}
+
+// execute runs the command that the arguments ask for. What Cobra says about flags that are missing or do not go
+// together has no type of its own; it is no more than that, so it is said how the command is called.
+func execute(ctx context.Context, root *cobra.Command) error {
+	cmd, err := root.ExecuteContextC(ctx)
+	for _, start := range []string{"required flag(s) ", "if any flags in the group ", "at least one of the flags in the group "} {
+		if err != nil && strings.HasPrefix(err.Error(), start) {
+			return withUsage(cmd, err)
+		}
+	}
+	return err
+}
+
+// withUsage adds to an error how the command is called; no error stays none.
+func withUsage(cmd *cobra.Command, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w\nUsage: %s\nSee '%s --help'", err, cmd.UseLine(), cmd.CommandPath())
 }
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

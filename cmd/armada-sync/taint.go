@@ -41,7 +41,11 @@ On a hub the Cluster object is changed. A controller on its own keeps what it wa
 				return err
 			}
 			change.Overwrite = flags.overwrite
-			return runTaint(cmd.Context(), s, &flags.operateFlags, change, "tainted")
+			participle := "tainted"
+			if len(change.Set) == 0 {
+				participle = "untainted"
+			}
+			return runTaint(cmd.Context(), s, &flags.operateFlags, change, participle)
 		},
 	}
 	flags.register(cmd)
