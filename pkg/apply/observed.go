@@ -87,12 +87,16 @@ func (o *observed) replicas() *int64 {
 	return &n
 }
 
-// pausedUntil reads the pause that someone put on the live object; zero where there is none or it
-// cannot be read.
+// pausedUntil reads the pause that someone put on the live object; zero where there is none,
+// plan.UnreadablePause where it cannot be read.
 func (o *observed) pausedUntil() time.Time {
-	t, err := time.Parse(time.RFC3339, o.annotations[v1alpha1.AnnotationPausedUntil])
-	if err != nil {
+	text := o.annotations[v1alpha1.AnnotationPausedUntil]
+	if text == "" {
 		return time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return plan.UnreadablePause()
 	}
 	return t
 }

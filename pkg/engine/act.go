@@ -192,19 +192,23 @@ func (e *Engine) report(ctx context.Context, p *plan.Plan, snap plan.Snapshot) [
 			problems = append(problems, Problem{Source: poller.id, ID: "source-" + st.class, Reason: st.problem})
 		}
 		problems = append(problems, poller.missingProblems()...)
+		problems = append(problems, poller.standstill()...)
 	}
 	bySeverity := map[v1alpha1.Severity]int{v1alpha1.SeverityBlocker: 0, v1alpha1.SeverityCaution: 0, v1alpha1.SeverityInfo: 0}
 	for _, f := range p.Findings {
 		bySeverity[f.Severity]++
 	}
-	problems = append(problems, findingProblems(p.Findings)...)
+	for _, f := range findingProblems(p.Findings) {
+		f.Revision = p.Revisions[f.Source]
+		problems = append(problems, f)
+	}
 	for s, n := range bySeverity {
 		e.metrics.findings.WithLabelValues(string(s)).Set(float64(n))
 	}
 	problems = append(problems, e.stop.problems()...)
 	e.metrics.waiting(p)
 	for i, s := range e.sites {
-		problems = append(problems, s.problems(snap.Clusters[i], snap.Members[s.name].Reachable)...)
+		problems = append(problems, s.problems(snap.Clusters[i], snap.Members[s.name].Reachable, p)...)
 		e.countObjects(p, s.name)
 	}
 	for i := range problems {
@@ -258,31 +262,32 @@ func problemOf(f v1alpha1.Finding) Problem {
 
 // problems are those of one cluster, reachable or not: that it is not ready, what its member cannot watch, and
 // what could not be written there.
-func (s *site) problems(c v1alpha1.Cluster, reachable bool) []Problem {
+func (s *site) problems(c v1alpha1.Cluster, reachable bool, p *plan.Plan) []Problem {
 	st := s.state.get()
 	name := s.name
 	var ps []Problem
 	if readyStatus(c) != metav1.ConditionTrue {
-		ps = append(ps, Problem{Cluster: name, ID: "cluster-not-ready", Reason: st.health.Message})
+		ps = append(ps, Problem{Cluster: name, ID: "cluster-not-ready", Reason: cmp.Or(st.health.Message, lookedAtAnew)})
 	}
 	if st.refused != "" {
 		ps = append(ps, Problem{Cluster: name, ID: "plan-refused", Reason: st.refused})
 	}
 	// What cannot be watched on a cluster that is away, or about to count as away, is no other problem than that.
-	switch watched := st.member != nil && readyStatus(c) == metav1.ConditionTrue && !st.health.Pending(); {
-	case watched && !reachable:
-		// No watch works then: that is one thing to look at, and the next probe tells more.
-		ps = append(ps, Problem{Cluster: name, ID: "watch", Reason: apply.ErrUnreachable.Error()})
-	case watched:
-		for _, reason := range st.member.Problems() {
-			ps = append(ps, Problem{Cluster: name, ID: "watch", At: reason, Reason: reason})
+	if st.member != nil && readyStatus(c) == metav1.ConditionTrue && !st.health.Pending() {
+		reasons := st.member.Problems()
+		if !reachable {
+			// No watch works then: that is one thing to look at, and the next probe tells more.
+			reasons = []string{apply.ErrUnreachable.Error()}
+		}
+		for _, reason := range s.confirmed(reasons) {
+			ps = append(ps, Problem{Cluster: name, ID: "watch", what: reason, Reason: reason})
 		}
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(st.failures), v1alpha1.ObjectKey.Compare) {
 		f := st.failures[k]
 		problem := Problem{
 			Source: f.result.Source, Cluster: name, Object: f.result.String(), ID: "apply-" + string(f.result.Class),
-			Reason: f.result.Message,
+			At: p.DeclaredAt(name, k), Reason: f.result.Message, Revision: f.revision,
 		}
 		if f.fight {
 			problem.ID = problemFight

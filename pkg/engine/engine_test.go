@@ -363,3 +363,23 @@ func TestAFightIsReported(t *testing.T) {
 		}
 	})
 }
+
+// A cluster that goes away is one problem: that its watches broke a moment before a probe failed is not another.
+func TestAnOutageIsOneProblem(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.everywhere()
+		w.eventually(2*time.Minute, w.settled)
+		w.fleet.Cluster("a").Stop()
+		w.pass(15 * time.Second)
+		if text := w.log.String(); strings.Contains(text, "id=watch") || !strings.Contains(text, "cluster=a id=cluster-not-ready") {
+			t.Errorf("an outage is told as:\n%s", text)
+		}
+		if err := w.fleet.Cluster("a").Start(); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(time.Minute)
+		if text := w.log.String(); strings.Contains(text, "id=watch") || !strings.Contains(text, "solved cluster=a id=cluster-not-ready") {
+			t.Errorf("the end of an outage is told as:\n%s", text)
+		}
+	})
+}

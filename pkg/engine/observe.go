@@ -64,6 +64,7 @@ func (e *Engine) snapshot(ctx context.Context, now time.Time) plan.Snapshot {
 		if st.member != nil {
 			counts, _ := st.member.Unschedulable(now.Add(-unschedulableAfter))
 			member = withUnschedulable(st.member.Inventory(), counts)
+			member.Refused = st.refusals()
 			if facts, told := s.facts(ctx, st, cluster.Spec.ResourceModels); told {
 				cluster.Status = facts
 				known := st.member.Classes()

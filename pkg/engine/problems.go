@@ -20,16 +20,31 @@ type Problem struct {
 	Object string
 	// At is "file:line".
 	At string
+	// Revision is what the source was at: what is wrong in another way at another commit is told again.
+	Revision string
 	// ID is the id of a finding, or the class of an error.
 	ID     string
 	Reason string
 	// Severity is that of the finding; blocker for what is none.
 	Severity v1alpha1.Severity
+	// what tells problems apart that have everything else in common.
+	what string
 }
 
-// key identifies a problem while it lasts: a reason that is worded anew is still the same problem.
+// key identifies a problem while it lasts: a reason that is worded anew is still the same problem. An object that
+// moves within its file, or to another, is still the same object.
 func (p Problem) key() string {
-	return strings.Join([]string{p.Source, p.Cluster, p.Object, p.At, p.ID}, "\x00")
+	at := p.At
+	if p.Object != "" && p.Cluster != "" {
+		at = ""
+	}
+	return strings.Join([]string{p.Source, p.Cluster, p.Object, at, p.ID, p.what}, "\x00")
+}
+
+// toldAnew tells that a problem which stands has another reason since another commit: whoever pushed it waits
+// for the answer.
+func (p Problem) toldAnew(before Problem) bool {
+	return p.Reason != before.Reason && p.Revision != "" && p.Revision != before.Revision
 }
 
 func (p Problem) attributes() []slog.Attr {
@@ -61,7 +76,7 @@ func (l *problemLog) update(ctx context.Context, now []Problem) {
 		next[p.key()] = p
 	}
 	for _, k := range slices.Sorted(maps.Keys(next)) {
-		if _, known := l.standing[k]; !known {
+		if before, known := l.standing[k]; !known || next[k].toldAnew(before) {
 			l.log.LogAttrs(ctx, slog.LevelWarn, "problem", next[k].attributes()...)
 		}
 	}

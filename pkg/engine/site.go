@@ -57,6 +57,11 @@ type siteState struct {
 	outdated bool
 	health   failover.ClusterHealth
 	probed   bool
+	// answered is when the last probe began that succeeded. doubts are problems of watches, and since when; unsure
+	// tells that some of them were not told yet.
+	answered time.Time
+	doubts   map[string]time.Time
+	unsure   bool
 	// facts are those that were recorded, until the cluster tells them itself.
 	facts *v1alpha1.ClusterStatus
 	// location is where its nodes are.
@@ -128,7 +133,7 @@ func (s *site) begin(ctx context.Context) {
 
 func (s *site) observe(ctx context.Context) {
 	o := failover.Observation{Answer: failover.Ready, Message: "answers"}
-	outdated := false
+	outdated, began := false, s.now()
 	if err := s.probe(ctx); err != nil {
 		if ctx.Err() != nil {
 			return
@@ -149,6 +154,10 @@ func (s *site) observe(ctx context.Context) {
 		news = news || outdated && !st.outdated
 		st.probed, st.outdated = true, outdated
 		st.writes = recent(st.writes, o.Time)
+		if o.Answer == failover.Ready {
+			news = news || st.unsure
+			st.answered, st.unsure = began, false
+		}
 		ready := 0.0
 		if st.health.Status == metav1.ConditionTrue {
 			ready = 1

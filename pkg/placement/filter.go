@@ -1,5 +1,11 @@
 package placement
 
+import (
+	"strings"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+)
+
 // filter says of each cluster whether a workload may be there.
 type filter struct {
 	// name is what Rejection.Filter shows.
@@ -8,6 +14,15 @@ type filter struct {
 	prepare func(*attempt) check
 	// remedy says what a person can do about a rejection.
 	remedy string
+}
+
+// remedyFor says what a person can do about a reason: a taint by which the controller says how the cluster is goes
+// with its cause alone.
+func (f filter) remedyFor(reason string) string {
+	if f.name == filterOfTaints && (strings.Contains(reason, v1alpha1.TaintUnreachable) || strings.Contains(reason, v1alpha1.TaintNotReady)) {
+		return "the taint goes when the cluster is ready again; or tolerate it in placement.clusterTolerations"
+	}
+	return f.remedy
 }
 
 // check returns why a cluster is no place for the workload, "" where it is. The reason is for

@@ -138,7 +138,7 @@ func (s *scheduler) rejectionsOf(q *query, d *Decision, cluster int) []FilterRej
 	for _, f := range a.filters {
 		if reject := f.prepare(a); reject != nil {
 			if reason := reject(&a.candidates[cluster]); reason != "" {
-				list = append(list, FilterRejection{f.name, reason, f.remedy})
+				list = append(list, FilterRejection{f.name, reason, f.remedyFor(reason)})
 			}
 		}
 	}

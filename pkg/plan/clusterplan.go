@@ -35,6 +35,16 @@ func (p *Plan) change(cluster string, key v1alpha1.ObjectKey) *ObjectChange {
 	return &changes[i]
 }
 
+// DeclaredAt returns the "file:line" of the document behind a change on a cluster; empty where none is, as for
+// what is gone from Git.
+func (p *Plan) DeclaredAt(cluster string, key v1alpha1.ObjectKey) string {
+	ch := p.change(cluster, key)
+	if ch == nil || ch.pair == nil || ch.pair.item == nil {
+		return ""
+	}
+	return ch.pair.item.Origin.Source
+}
+
 // Rendered returns an object as it is meant for one cluster. It is rendered now, since a plan keeps no
 // more than digests. The error says that the object does not belong there, or why it cannot be had.
 func (p *Plan) Rendered(cluster string, ref v1alpha1.ObjectReference) (render.Rendered, error) {

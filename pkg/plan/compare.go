@@ -154,11 +154,18 @@ func (c *computation) paused(cluster int, held Held) bool {
 	if held.PausedUntil.Sub(c.snap.Now) <= limit {
 		return true
 	}
-	ref := held.ObjectReference
+	why := fmt.Sprintf("lies more than %s ahead", limit)
+	if held.PausedUntil.Equal(UnreadablePause()) {
+		why = "is not a time such as 2026-01-31T18:00:00Z"
+	}
+	ref, repository := held.ObjectReference, held.Source
+	if source := c.source(held.Source); source != nil {
+		repository = source.Source
+	}
 	c.findings.add(finding{
 		ID: v1alpha1.FindingFieldIgnored, Severity: v1alpha1.SeverityCaution, Object: &ref,
-		Clusters: []string{c.clusters[cluster].Name}, Repository: held.Source,
-		Message: fmt.Sprintf("%s: %s lies more than %s ahead and is not honoured", ref, v1alpha1.AnnotationPausedUntil, limit),
+		Clusters: []string{c.clusters[cluster].Name}, Repository: repository,
+		Message: fmt.Sprintf("%s: %s %s and is not honoured", ref, v1alpha1.AnnotationPausedUntil, why),
 	})
 	return false
 }

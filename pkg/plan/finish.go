@@ -207,7 +207,9 @@ func (c *computation) recheckAt() time.Time {
 	}
 	for _, m := range c.snap.Members {
 		for _, held := range m.Objects {
-			sooner(held.PausedUntil)
+			if !held.PausedUntil.Equal(UnreadablePause()) {
+				sooner(held.PausedUntil)
+			}
 		}
 	}
 	return at

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -55,8 +56,9 @@ type rolloutState struct {
 	// pending tells that the revision brings something that can be done and is not there yet, touched
 	// that it changes anything, now or later.
 	pending, touched bool
-	// unhealthy says what is not healthy of what the revision wants there; failed, what has failed.
-	unhealthy, failed string
+	// unhealthy says what is not healthy of what the revision wants there; failed, what has failed; refused, what
+	// the API server does not take.
+	unhealthy, failed, refused string
 	// away tells that the cluster is not ready, since a time that is zero where it is not known.
 	away  bool
 	since time.Time
@@ -207,6 +209,8 @@ func (r *rollout) failure() string {
 		case r.at[i] != r.revision:
 		case s.away && r.step[i] == int(r.status.Step) && r.status.StepSince != nil && s.since.After(r.status.StepSince.Time):
 			return fmt.Sprintf("cluster %q is not ready since %s", c.Name, s.since.UTC().Format(time.RFC3339))
+		case !s.away && s.refused != "":
+			return fmt.Sprintf("%s on %q", s.refused, c.Name)
 		case !s.away && !s.pending && s.failed != "":
 			return fmt.Sprintf("%s on %q", s.failed, c.Name)
 		}
@@ -254,7 +258,7 @@ func (r *rollout) changing(cluster int, judged bool) bool {
 // unfinished says what the present step waits for; "" where it is done.
 func (r *rollout) unfinished(stop bool) string {
 	var waiting, writing, unhealthy []string
-	why := ""
+	why, refused := "", ""
 	for i, c := range r.clusters {
 		s := &r.state[i]
 		switch {
@@ -262,13 +266,15 @@ func (r *rollout) unfinished(stop bool) string {
 		case r.at[i] != r.revision:
 			waiting = append(waiting, c.Name)
 		case s.pending:
-			writing = append(writing, c.Name)
+			writing, refused = append(writing, c.Name), cmp.Or(refused, s.refused)
 		case stop && s.unhealthy != "":
 			unhealthy = append(unhealthy, c.Name)
 			why = s.unhealthy
 		}
 	}
 	switch {
+	case refused != "":
+		return "changes " + namesOf(writing) + ": " + refused
 	case len(writing) > 0:
 		return "changes " + namesOf(writing)
 	case len(unhealthy) > 0:
@@ -391,6 +397,9 @@ func (s *rolloutState) judge(c *computation, cluster int, ch *ObjectChange) {
 	case v1alpha1.ActionCreate, v1alpha1.ActionConfigure, v1alpha1.ActionPrune:
 		if !ch.pair.drifted {
 			s.touched, s.pending = true, s.pending || !ch.Gate.NeedsReplan()
+			if why, is := c.snap.Members[c.clusters[cluster].Name].Refused[ch.Key()]; is && ch.Action != v1alpha1.ActionPrune && why.Digest == ch.Digest && s.refused == "" {
+				s.refused = fmt.Sprintf("%s is refused (%s)", ch.ObjectReference, why.Message)
+			}
 		}
 	case v1alpha1.ActionUnchanged:
 		held, _ := c.held(cluster, ch.Key())

@@ -74,7 +74,20 @@ type Member struct {
 	Reachable bool
 	// Objects are shared by everyone who looks at the member, and not to be changed.
 	Objects map[v1alpha1.ObjectKey]*Held
+	// Refused are the objects whose manifests the API server does not take, until a person changes something.
+	Refused map[v1alpha1.ObjectKey]Refusal
 }
+
+// Refusal is why a manifest was not taken.
+type Refusal struct {
+	// Digest is that of the manifest.
+	Digest  string
+	Message string
+}
+
+// UnreadablePause stands for a pause that is not a time. Like any that lies too far ahead it is not honoured, and
+// that is reported.
+func UnreadablePause() time.Time { return time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC) }
 
 // Held is one object of ours on a member.
 type Held struct {
@@ -102,7 +115,7 @@ type Held struct {
 	Replicas *int64
 	// Prune is the live object's prune annotation: "", "confirm" or "disabled".
 	Prune string
-	// PausedUntil is the live object's; zero: not paused.
+	// PausedUntil is the live object's; zero: not paused; UnreadablePause: it says something that is no time.
 	PausedUntil time.Time
 	// Terminating tells that the object is being deleted.
 	Terminating bool
