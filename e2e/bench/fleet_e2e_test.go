@@ -64,21 +64,27 @@ func TestFleetOfAThousand(t *testing.T) {
 	kubeconfigs, simulation := startSimulation(t)
 	c := push.NewFor(t, kubeconfigs, push.Options{Patient: true})
 	policy := push.EverythingEverywhere("v1 ConfigMap", "v1 Service", "apps/v1 Deployment")
+	objects := fifty()
+	first := firsts(objects)
 	c.Push(map[string][]byte{"policy.yaml": policy, "namespace.yaml": []byte("{apiVersion: v1, kind: Namespace, metadata: {name: shop}}\n"),
-		"first.yaml": []byte("{apiVersion: v1, kind: ConfigMap, metadata: {name: first, namespace: shop}}\n")})
+		"first.yaml": push.Stream(t, first[:1])})
 	c.Start()
 	c.AwaitReady()
+	c.AwaitApplied()
+	bare := live(c)
+	// One of each kind comes before the rest, so that what watching a kind takes is told apart from its objects.
+	c.Push(map[string][]byte{"first.yaml": push.Stream(t, first)})
 	c.AwaitApplied()
 	atRest := live(c)
 	before, simulationBefore := c.Process(), push.UsageOf(simulation)
 
 	began := time.Now()
-	c.Push(map[string][]byte{"objects.yaml": push.Stream(t, fifty())})
+	c.Push(map[string][]byte{"objects.yaml": push.Stream(t, objects)})
 	c.AwaitApplied()
 	took := time.Since(began)
 	after, simulationAfter := c.Process(), push.UsageOf(simulation)
 	grown := live(c) - atRest
-	pairs := float64(50 * len(kubeconfigs))
+	kinds, pairs := float64((len(first)-1)*len(kubeconfigs)), float64(50*len(kubeconfigs))
 
 	r := newReport(t)
 	name := fmt.Sprintf("%d clusters × 50 objects, push → done", len(kubeconfigs))
@@ -87,6 +93,8 @@ func TestFleetOfAThousand(t *testing.T) {
 	r.add("… processor time of the simulation", "told apart", "%.1f s", (simulationAfter.CPU - simulationBefore.CPU).Seconds())
 	r.add("… memory of the controller", "≤ 3 GB", "at most %d MB (the simulation: %d MB)", after.Peak>>20, simulationAfter.Peak>>20)
 	r.add("… live heap for each object and cluster", "≤ 1 KB", "%.0f B (%.1f MB in all)", grown/pairs, grown/(1<<20))
+	r.add("… live heap for each further kind watched on a cluster", "", "%.1f KB", (atRest-bare)/kinds/(1<<10))
+	r.add("… both, for each object and cluster", "", "%.0f B", (grown+atRest-bare)/pairs)
 	c.Stop()
 }
 
@@ -137,6 +145,20 @@ func startSimulation(t *testing.T) (kubeconfigs map[string]string, pid int) {
 		kubeconfigs[f.Name()] = filepath.Join(dir, f.Name())
 	}
 	return kubeconfigs, cmd.Process.Pid
+}
+
+// firsts are copies, by other names, of the first object of each kind.
+func firsts(objects []*unstructured.Unstructured) (out []*unstructured.Unstructured) {
+	seen := map[string]bool{}
+	for _, o := range objects {
+		if !seen[o.GetKind()] {
+			seen[o.GetKind()] = true
+			first := o.DeepCopy()
+			first.SetName("first-" + o.GetName())
+			out = append(out, first)
+		}
+	}
+	return out
 }
 
 // fifty are 45 ConfigMaps and Services and 5 Deployments.
