@@ -217,8 +217,6 @@ func (s sending) configure(before plan.Held) (*observed, error) {
 		if err := s.reown(); err != nil {
 			return nil, err
 		}
-		// Nobody owns what we do not send, and so it stays without being handed over.
-		return s.patch("")
 	}
 	if len(s.HandOver) > 0 {
 		return s.letGoOfFields()

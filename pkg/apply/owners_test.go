@@ -160,6 +160,14 @@ func strippedService(s *stage) {
 	if diff := cmp.Diff([]string{apply.FieldManager}, s.managers(before)); diff != "" {
 		s.Errorf("owners: %s", diff)
 	}
+	// what we let go of meanwhile keeps its value,
+	web := s.deployment("web", "example.com/web:1", 4)
+	s.apply(before, web)
+	s.strip(web)
+	p := s.plan(before, web)
+	p.Operations[1].HandOver = []string{"/spec/replicas"}
+	s.execute(p)
+	s.replicasAre(web, 4)
 	// and a port is renumbered as if nothing had been.
 	after := s.service("{name: http, port: 8080}, {name: admin, port: 81}")
 	s.apply(after)
