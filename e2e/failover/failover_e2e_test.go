@@ -83,8 +83,11 @@ func TestFailover(t *testing.T) {
 	}
 	step("the API server is killed", func(t *testing.T) {
 		w.outage(t, outage{
-			away:   func(t *testing.T) { check(t, w.eu.StopAPIServer(t.Context(), syscall.SIGKILL)) },
-			back:   func(t *testing.T) { check(t, w.eu.StartAPIServer(t.Context())) },
+			away: func(t *testing.T) { check(t, w.eu.StopAPIServer(t.Context(), syscall.SIGKILL)) },
+			back: func(t *testing.T) {
+				check(t, w.eu.StartAPIServer(t.Context()))
+				check(t, w.eu.RestartControllers(t.Context()))
+			},
 			during: func(t *testing.T) { w.run.cli(t, 0, "failover", "status", "--state", w.run.path("state")) },
 			after:  w.sickCopy,
 			reads:  true,
@@ -322,6 +325,15 @@ func (w *world) neverWithout(t *testing.T, m *member, mark int, other *member, l
 // explain looks at a workload during the failover.
 func (w *world) explain(t *testing.T) {
 	w.run.cli(t, 0, "failover", "status", "--state", w.run.path("state"))
+	running := w.run.cli(t, 0, "explain", "deployment/web", "-n", "shop", "--state", w.run.path("state"))
+	for _, want := range []string{"FAILOVER\n  eu-1  cannot be reached since ", "the workload left it at ", "  us-1  takes over from eu-1 since "} {
+		if !strings.Contains(running, want) {
+			t.Errorf("the running controller does not explain %q", want)
+		}
+	}
+	if out := w.run.cli(t, 0, "explain", "deployment/web", "-n", "shop", "--state", w.run.path("state"), "-o", "json"); !strings.Contains(out, `"owes": `) {
+		t.Error("the explanation in JSON does not tell what eu-1 owes")
+	}
 	w.run.cli(t, 0, "fleet", "snapshot", "--config", w.run.path("fleet.yaml"), "--state", w.run.path("state"), "-o", w.run.path("snapshot.yaml"))
 	for _, more := range [][]string{nil, {"--cluster", "eu-1"}} {
 		args := append([]string{"explain", "deployment/web", "-n", "shop", "--repo", "shop=" + w.run.path("shop"), "--fleet", w.run.path("snapshot.yaml")}, more...)

@@ -104,11 +104,7 @@ func (c *Cluster) start(ctx context.Context) error {
 	if !c.opts.WithControllers {
 		return nil
 	}
-	parts := []string{controllerPart}
-	if c.nodes > 0 {
-		parts = append(parts, schedulerPart, kwokPart)
-	}
-	for _, part := range parts {
+	for _, part := range c.controllerParts() {
 		if err := c.run(part); err != nil {
 			return err
 		}
