@@ -65,6 +65,8 @@ type call struct {
 	body               []byte
 	// identity is the service account to act as, as "namespace/name"; empty: ourselves.
 	identity string
+	// stands, if any, is asked before each attempt of a write whether it is still wanted.
+	stands func() error
 }
 
 // answer is a response with a status below 400.

@@ -243,6 +243,12 @@ func (r *run) write(ctx context.Context, c call) (answer, error) {
 		if err := l.acquire(r.stop); err != nil { //nolint:contextcheck // r.stop ends with the caller's context; ctx outlives it, so that what is in flight is finished.
 			return answer{}, errStopped
 		}
+		if c.stands != nil {
+			if err := c.stands(); err != nil {
+				l.handOn()
+				return answer{}, err
+			}
+		}
 		start := time.Now()
 		r.writes.Add(1)
 		ans, err := r.m.client.do(ctx, c)

@@ -72,6 +72,14 @@ func (l *limiter) giveUp(ctx context.Context, turn chan struct{}) error {
 	return ctx.Err()
 }
 
+// handOn ends a turn in which nothing was sent.
+func (l *limiter) handOn() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.inFlight--
+	l.startWaiting()
+}
+
 // release ends a turn. overloaded tells that the API server refused for lack of capacity, retryAfter
 // for how long it asked to be left alone.
 func (l *limiter) release(elapsed time.Duration, overloaded bool, retryAfter time.Duration) {

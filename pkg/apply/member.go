@@ -34,6 +34,10 @@ const rediscoverGap = 200 * time.Millisecond
 // false where it wants nothing of it. It must be cheap and safe for concurrent use.
 type Desired func(v1alpha1.ObjectKey) (*unstructured.Unstructured, bool)
 
+// Removes tells whether the latest plan removes an object from the member. It must be cheap and safe for
+// concurrent use.
+type Removes func(v1alpha1.ObjectKey) bool
+
 // Member is one cluster of the fleet.
 type Member struct {
 	opts     Options
@@ -48,6 +52,7 @@ type Member struct {
 	capacity *capacity
 	classes  *classes
 	desired  atomic.Pointer[Desired]
+	removes  atomic.Pointer[Removes]
 	// preserved are the values of statuses that are kept.
 	preserved preserved
 
@@ -282,6 +287,19 @@ func (m *Member) SetDesired(desired Desired, groupKinds []string) {
 	for _, gk := range groupKinds {
 		m.want(groupKind(gk))
 	}
+}
+
+// SetRemoves is told with every plan what it removes. A deletion that an earlier plan began and that has
+// waited, as for a cluster that throttles, is not sent once a later plan keeps the object. Never told, every
+// deletion is sent.
+func (m *Member) SetRemoves(removes Removes) { m.removes.Store(&removes) }
+
+// mayDelete returns an error once the latest plan keeps an object.
+func (m *Member) mayDelete(key v1alpha1.ObjectKey) error {
+	if removes := m.removes.Load(); removes != nil && !(*removes)(key) {
+		return errOverruled
+	}
+	return nil
 }
 
 // Inventory returns what the member holds of ours, from memory. The maps and bytes in it are shared

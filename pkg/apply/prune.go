@@ -154,9 +154,14 @@ func (r *run) delete(j job, res resource, kind kindID, uid, version string, prop
 	if err != nil {
 		return nil, err
 	}
+	stands := func() error { return r.m.mayDelete(j.Key()) }
+	if j.Action != v1alpha1.ActionPrune {
+		// It is made anew right after, which no plan is asked about.
+		stands = nil
+	}
 	ans, err := r.write(r.requests, call{
 		verb: "delete", method: http.MethodDelete, path: res.path(j.Namespace, j.Name), accept: acceptMetadata,
-		contentType: acceptJSON, body: body, identity: j.Identity,
+		contentType: acceptJSON, body: body, identity: j.Identity, stands: stands,
 	})
 	if err != nil {
 		return nil, err

@@ -16,6 +16,8 @@ import (
 var (
 	// errStopped tells that the context of Execute was done before the operation could start.
 	errStopped = errors.New("stopped before it was tried")
+	// errOverruled tells that a later plan no longer wants what this one does.
+	errOverruled = fmt.Errorf("%w: a later plan keeps the object", errStopped)
 	// errGate tells that an operation waited in vain.
 	errGate = errors.New("waits")
 )

@@ -102,6 +102,7 @@ func (e *Engine) dispatch(ctx context.Context, p *plan.Plan, snap plan.Snapshot)
 			continue
 		}
 		st.member.SetDesired(p.Desired(s.name), p.GroupKinds(s.name))
+		st.member.SetRemoves(p.Removes(s.name))
 		st.member.SetPreserved(p.Preserved(s.name))
 		if st.busy {
 			idle = false

@@ -78,6 +78,16 @@ func (p *Plan) Desired(cluster string) func(v1alpha1.ObjectKey) (*unstructured.U
 	}
 }
 
+// Removes returns whether the plan removes an object from a cluster now, with nothing in the way that only
+// another plan could open.
+func (p *Plan) Removes(cluster string) func(v1alpha1.ObjectKey) bool {
+	p = p.part(cluster)
+	return func(key v1alpha1.ObjectKey) bool {
+		ch := p.change(cluster, key)
+		return ch != nil && ch.Action == v1alpha1.ActionPrune && !ch.Gate.NeedsReplan()
+	}
+}
+
 // GroupKinds returns the kinds of everything that the plan knows of on a cluster, held or wanted, in
 // kubectl's spelling and sorted.
 func (p *Plan) GroupKinds(cluster string) []string {

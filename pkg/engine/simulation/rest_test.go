@@ -26,7 +26,7 @@ func (w *world) judge() {
 		for _, o := range c.Objects {
 			// A namespace stays behind until somebody confirms that it may go.
 			stays := o.Kind == "Namespace" && o.Gate == "held:prune-confirm"
-			if o.Action != v1alpha1.ActionUnchanged && !stays {
+			if o.Action != v1alpha1.ActionUnchanged && !stays && !w.nowhere(o.Name) {
 				w.violate("at rest %s on %s is still to be %s (gate %q, %s)", o.ObjectReference, c.Name, o.Action, o.Gate, o.Reason)
 			}
 		}
@@ -37,6 +37,22 @@ func (w *world) judge() {
 	for _, e := range cycle.Plan.Placements {
 		w.judgeShares(e)
 	}
+}
+
+// nowhere tells that no cluster matches the policy of an application any more: then what stands stays.
+func (w *world) nowhere(name string) bool {
+	a := w.commitApp(name)
+	if a == nil || a.gone || a.strategy != "gold" {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, tier := range w.labels {
+		if tier == "gold" {
+			return false
+		}
+	}
+	return true
 }
 
 // judgeShares checks that no replica was lost on the way.
@@ -90,7 +106,7 @@ func (w *world) judgeCluster(cluster string, p *plan.Plan) {
 			}
 			// What somebody took the field managers off is not ours to delete any more.
 			ours := m.GetAnnotations()[v1alpha1.AnnotationDigest] != "" && len(m.GetManagedFields()) > 0
-			if name := objectName(gvk, m.GetNamespace(), m.GetName()); ours && !wanted[name] && len(m.GetOwnerReferences()) == 0 {
+			if name := objectName(gvk, m.GetNamespace(), m.GetName()); ours && !wanted[name] && len(m.GetOwnerReferences()) == 0 && !w.nowhere(m.GetName()) {
 				w.violate("at rest %s is left over on %s", name, cluster)
 			}
 		}
