@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 	"sigs.k8s.io/structured-merge-diff/v6/value"
@@ -20,8 +21,8 @@ const beforeFirstApply = "before-first-apply"
 // lostOwners tells that the record of who owns which field of an object of ours was taken away, as some tools
 // for backups and some proxies do, and that nobody put it right since.
 func lostOwners(held plan.Held) bool {
-	return held.UID != "" && (held.OwnedFields == nil ||
-		slices.ContainsFunc(held.Managers, func(m plan.Manager) bool { return m.Name == beforeFirstApply }))
+	return held.UID != "" && (held.OwnedFields == "" ||
+		slices.ContainsFunc(held.Detail().Managers, func(m plan.Manager) bool { return m.Name == beforeFirstApply }))
 }
 
 // reown puts the record of who owns what of an object of ours right, after someone has taken it away. An
@@ -30,11 +31,27 @@ func lostOwners(held plan.Held) bool {
 // for what the apply that follows makes ours. When Git has changed since the last apply, nobody can tell
 // which of the other fields were ours; they stay, but for the items of lists of which Git sets others.
 func (s sending) reown() error {
-	live, err := s.metadata(s.job, s.res)
+	changed, err := s.recordOwners()
+	for attempt := 1; apierrors.IsConflict(err) && attempt < maxAttempts; attempt++ {
+		// A controller has written a status meanwhile, say.
+		changed, err = s.recordOwners()
+	}
 	if err != nil {
 		return err
 	}
-	changed := live.Annotations[v1alpha1.AnnotationDigest] != s.digest()
+	_, err = s.changeOwners(func(entries []metav1.ManagedFieldsEntry) ([]metav1.ManagedFieldsEntry, error) {
+		return s.withoutNobody(entries, changed)
+	})
+	return err
+}
+
+// recordOwners has the API server write down who owns the fields of an object of which that is not known. It
+// tells whether Git has changed since our last apply.
+func (s sending) recordOwners() (changed bool, err error) {
+	live, err := s.metadata(s.job, s.res)
+	if err != nil {
+		return false, err
+	}
 	if len(live.ManagedFields) == 0 {
 		// The API server alone knows the keys of lists. It writes them down with any apply.
 		marks := map[string]any{
@@ -42,13 +59,10 @@ func (s sending) reown() error {
 			"annotations": map[string]any{v1alpha1.AnnotationDigest: live.Annotations[v1alpha1.AnnotationDigest]},
 		}
 		if _, err := s.applyAs(FieldManager, map[string]any{"metadata": marks}, live.ResourceVersion, true); err != nil {
-			return err
+			return false, err
 		}
 	}
-	_, err = s.changeOwners(func(entries []metav1.ManagedFieldsEntry) ([]metav1.ManagedFieldsEntry, error) {
-		return s.withoutNobody(entries, changed)
-	})
-	return err
+	return live.Annotations[v1alpha1.AnnotationDigest] != s.digest(), nil
 }
 
 // withoutNobody returns entries without that of before-first-apply. With items, ours gets the items of its
