@@ -77,7 +77,7 @@ func (s sending) handedOver(live *unstructured.Unstructured) map[string]any {
 // ownedByAny tells whether one of the managers owns the whole field at a path through guide.
 func ownedByAny(managers []plan.Manager, guide map[string]any, path []string) bool {
 	for _, m := range managers {
-		if node, ok := nodeAt(ownTree(m.Fields), guide, path); ok && len(node) == 0 {
+		if node, ok := nodeAt(ownTree([]byte(m.Fields)), guide, path); ok && len(node) == 0 {
 			return true
 		}
 	}

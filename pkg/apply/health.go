@@ -103,7 +103,7 @@ func (k *kindState) count(e *entry, n int) {
 
 // judgeBy takes the verdict of a look into an entry that is not counted at the moment.
 func (k *kindState) judgeBy(e *entry, o *observed) {
-	e.held.Health, e.held.HealthMessage = o.verdict.Health, o.verdict.Message
+	e.setHealth(o.verdict.Health, o.verdict.Message)
 	if o.verdict.Failure == "" {
 		delete(k.unjudged, o.name())
 		return

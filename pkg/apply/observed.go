@@ -116,7 +116,7 @@ func fromMetadata(kind kindID, m *metav1.PartialObjectMetadata) *observed {
 		if isOurApply(e.Manager, string(e.Operation), e.Subresource) {
 			o.owned = e.FieldsV1.GetRawBytes()
 		} else if isOther(e.Manager, e.Subresource) {
-			o.managers = append(o.managers, plan.Manager{Name: e.Manager, Time: timeOf(e.Time), Fields: e.FieldsV1.GetRawBytes()})
+			o.managers = append(o.managers, plan.Manager{Name: e.Manager, Time: timeOf(e.Time), Fields: string(e.FieldsV1.GetRawBytes())})
 		}
 	}
 	return o
@@ -164,7 +164,7 @@ func fieldsOf(u *unstructured.Unstructured) (owned []byte, managers []plan.Manag
 			continue
 		}
 		at, _ := entry["time"].(string)
-		m := plan.Manager{Name: manager, Fields: fields}
+		m := plan.Manager{Name: manager, Fields: string(fields)}
 		if t, err := time.Parse(time.RFC3339, at); err == nil {
 			m.Time = t
 		}
@@ -237,22 +237,22 @@ func fromAnswer(kind kindID, body []byte) (*observed, error) {
 		if isOurApply(e.Manager, e.Operation, e.Subresource) {
 			o.owned = e.FieldsV1
 		} else if isOther(e.Manager, e.Subresource) {
-			o.managers = append(o.managers, plan.Manager{Name: e.Manager, Time: timeOf(e.Time), Fields: e.FieldsV1})
+			o.managers = append(o.managers, plan.Manager{Name: e.Manager, Time: timeOf(e.Time), Fields: string(e.FieldsV1)})
 		}
 	}
 	return o, nil
 }
 
 // sameFields compares two fieldsV1 documents whatever the order of their members.
-func sameFields(a, b []byte) bool {
-	if bytes.Equal(a, b) {
+func sameFields(a, b string) bool {
+	if a == b {
 		return true
 	}
 	if len(a) == 0 || len(b) == 0 {
 		return len(a) == len(b)
 	}
 	var x, y any
-	if json.Unmarshal(a, &x) != nil || json.Unmarshal(b, &y) != nil {
+	if json.Unmarshal([]byte(a), &x) != nil || json.Unmarshal([]byte(b), &y) != nil {
 		return false
 	}
 	p, err1 := json.Marshal(x)

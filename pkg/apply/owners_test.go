@@ -46,7 +46,7 @@ func (s *stage) strip(m *unstructured.Unstructured) {
 		s.Fatalf("%d entries are left", n)
 	}
 	s.eventually("that is seen", func() error {
-		if h, ok := s.held(m); !ok || h.OwnedFields != nil {
+		if h, ok := s.held(m); !ok || h.OwnedFields != "" {
 			return errors.New("not yet")
 		}
 		return nil
@@ -78,7 +78,7 @@ func letGoForAnyone(s *stage) {
 	s.execute(p)
 	s.replicasAre(web, 6)
 	h, _ := s.held(web)
-	if strings.Contains(string(h.OwnedFields), "f:replicas") || strings.Contains(string(h.OwnedFields), "f:cpu") {
+	if strings.Contains(h.OwnedFields, "f:replicas") || strings.Contains(h.OwnedFields, "f:cpu") {
 		s.Errorf("we own %s", h.OwnedFields)
 	}
 	// So it is with an object that is new.
@@ -240,7 +240,7 @@ func marksGone(s *stage) {
 	s.quietAfter(a)
 	s.edit(a, `{"metadata":{"labels":null,"annotations":null}}`)
 	s.eventually("that is seen", func() error {
-		if h, ok := s.held(a); !ok || len(h.Drift) == 0 {
+		if h, ok := s.held(a); !ok || len(h.Detail().Drift) == 0 {
 			return errors.New("not yet")
 		}
 		return nil

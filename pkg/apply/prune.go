@@ -94,12 +94,12 @@ func (r *run) mayRemove(j job, held plan.Held) error {
 		return fmt.Errorf("%w for the inventory of the cluster to be complete", errGate)
 	case held.Terminating:
 		return fmt.Errorf("%w for its removal to end", errGate)
-	case !ownsDigest(held.OwnedFields):
+	case !ownsDigest([]byte(held.OwnedFields)):
 		return fmt.Errorf("%w: somebody took away what shows that it is ours (the annotation %s, or who owns it); remove it by hand",
 			errProtected, v1alpha1.AnnotationDigest)
-	case held.Prune == "disabled":
+	case held.Detail().Prune == "disabled":
 		return fmt.Errorf("%w: its annotation %s says disabled", errProtected, v1alpha1.AnnotationPrune)
-	case holdsData(gkOf(j.Operation)) && held.Prune != "confirm":
+	case holdsData(gkOf(j.Operation)) && held.Detail().Prune != "confirm":
 		return fmt.Errorf("%w: a %s goes only with the annotation %s: confirm on the live object", errProtected, j.Kind, v1alpha1.AnnotationPrune)
 	}
 	if j.Kind == "Namespace" && j.Group() == "" {
@@ -194,7 +194,7 @@ func (r *run) stillOurs(j job, res resource, kind kindID, held plan.Held) (strin
 		return "", nil
 	case !o.isSelf():
 		return "", fmt.Errorf("%w: it is not ours any more", errProtected)
-	case o.annotations[v1alpha1.AnnotationPrune] != held.Prune:
+	case o.annotations[v1alpha1.AnnotationPrune] != held.Detail().Prune:
 		return "", fmt.Errorf("%w: its annotation %s has changed", errProtected, v1alpha1.AnnotationPrune)
 	}
 	return o.resourceVersion, nil

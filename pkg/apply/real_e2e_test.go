@@ -186,8 +186,8 @@ spec: {policyName: mutate-$NS}
 		return nil
 	})
 	s.eventually("the change is found", func() error {
-		if h, _ := s.held(a); strings.Join(h.Drift, " ") != "/data/k" {
-			return fmt.Errorf("drift %v, owned %s", h.Drift, h.OwnedFields)
+		if h, _ := s.held(a); strings.Join(h.Detail().Drift, " ") != "/data/k" {
+			return fmt.Errorf("drift %v, owned %s", h.Detail().Drift, h.OwnedFields)
 		}
 		return nil
 	})

@@ -264,8 +264,8 @@ func labelRemoved(s *stage) {
 		if !held {
 			s.Fatal("the object counts as gone since its label is")
 		}
-		if !strings.Contains(strings.Join(h.Drift, " "), "part-of") {
-			return fmt.Errorf("drift is %v", h.Drift)
+		if !strings.Contains(strings.Join(h.Detail().Drift, " "), "part-of") {
+			return fmt.Errorf("drift is %v", h.Detail().Drift)
 		}
 		return nil
 	})
@@ -315,7 +315,7 @@ func hiddenEdit(s *stage) {
 	}
 	s.eventually("the comparison shows it", func() error {
 		h, _ := s.held(a)
-		if diff := cmp.Diff([]string{"/data/k"}, h.Drift); diff != "" {
+		if diff := cmp.Diff([]string{"/data/k"}, h.Detail().Drift); diff != "" {
 			return errors.New(diff)
 		}
 		return nil
@@ -381,7 +381,7 @@ func pruneAnnotations(s *stage) {
 	s.apply(ns, keep)
 	s.edit(keep, `{"metadata":{"annotations":{"armada-sync.io/prune":"disabled"}}}`)
 	s.eventually("the annotation is seen", func() error {
-		if h, _ := s.held(keep); h.Prune != "disabled" {
+		if h, _ := s.held(keep); h.Detail().Prune != "disabled" {
 			return errors.New("not yet")
 		}
 		return nil
@@ -489,7 +489,7 @@ func survivorStaysListed(s *stage) {
 	s.apply(a, web)
 	s.edit(web, `{"metadata":{"annotations":{"armada-sync.io/prune":"disabled"}}}`)
 	s.eventually("the annotation is seen", func() error {
-		if h, _ := s.held(web); h.Prune != "disabled" {
+		if h, _ := s.held(web); h.Detail().Prune != "disabled" {
 			return errors.New("not yet")
 		}
 		return nil
@@ -603,7 +603,7 @@ func onCreateOnly(s *stage) {
 	if h.Replicas == nil || *h.Replicas != 4 {
 		s.Error("the recorded share is not read")
 	}
-	if strings.Contains(string(h.OwnedFields), "f:replicas\"") {
+	if strings.Contains(h.OwnedFields, "f:replicas\"") {
 		s.Error("we own replicas")
 	}
 }

@@ -195,7 +195,7 @@ func (r *run) unmet(dep v1alpha1.ObjectReference) string {
 	case !ok:
 		return fmt.Sprintf("for %s to be there", dep)
 	case held.Health != v1alpha1.HealthHealthy:
-		return fmt.Sprintf("for %s to be healthy (%s)", dep, held.HealthMessage)
+		return fmt.Sprintf("for %s to be healthy (%s)", dep, held.Detail().HealthMessage)
 	}
 	return ""
 }

@@ -98,7 +98,7 @@ func TestNothingHappensAtRest(t *testing.T) {
 		s.quietAfter(objects...)
 		s.eventually("the Deployment is healthy", func() error {
 			if h, _ := s.held(objects[20]); h.Health != v1alpha1.HealthHealthy {
-				return fmt.Errorf("%s: %s", h.Health, h.HealthMessage)
+				return fmt.Errorf("%s: %s", h.Health, h.Detail().HealthMessage)
 			}
 			return nil
 		})

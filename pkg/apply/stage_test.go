@@ -143,7 +143,7 @@ func (s *stage) planFor(source string, manifests ...*unstructured.Unstructured) 
 		if h, ok := held[op.Key()]; ok {
 			op.ExpectedUID, op.ExpectedDigest = h.UID, h.Digest
 			op.Action = v1alpha1.ActionConfigure
-			if h.Digest == op.Digest && len(h.Drift) == 0 && owns(m, h.OwnedFields) {
+			if h.Digest == op.Digest && len(h.Detail().Drift) == 0 && owns(m, h.OwnedFields) {
 				op.Action, op.Manifest = v1alpha1.ActionUnchanged, nil
 			}
 		}
@@ -333,9 +333,9 @@ func digestOf(m *unstructured.Unstructured) string {
 }
 
 // owns tells whether a fieldsV1 document has every field of a manifest outside of lists.
-func owns(m *unstructured.Unstructured, fields []byte) bool {
+func owns(m *unstructured.Unstructured, fields string) bool {
 	var tree map[string]any
-	if json.Unmarshal(fields, &tree) != nil {
+	if json.Unmarshal([]byte(fields), &tree) != nil {
 		return false
 	}
 	var covered func(v map[string]any, node map[string]any) bool

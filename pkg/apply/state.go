@@ -1,7 +1,6 @@
 package apply
 
 import (
-	"bytes"
 	"slices"
 	"sync"
 	"time"
@@ -40,7 +39,6 @@ type state struct {
 	version   uint64
 	inventory map[v1alpha1.ObjectKey]*plan.Held
 	builtFrom uint64
-	fields    map[string][]byte
 	// judged tells which kinds have a health rule.
 	judged func(schema.GroupKind) bool
 
@@ -55,7 +53,7 @@ type state struct {
 func newState(judged func(schema.GroupKind) bool, notify func()) *state {
 	return &state{
 		kinds: map[schema.GroupKind]*kindState{}, sets: map[string]string{}, version: 1,
-		fields: map[string][]byte{}, judged: judged, notify: notify,
+		judged: judged, notify: notify,
 	}
 }
 
@@ -72,6 +70,9 @@ type kindState struct {
 	judged  bool
 	objects map[types.NamespacedName]*entry
 	writing map[types.NamespacedName]*write
+	// removed are the uids of objects that we removed and whose end the watch has not told yet: what it tells
+	// of them until then is of before.
+	removed map[types.NamespacedName]string
 	// tally counts the objects by health; unjudged says of which the rule failed, and why.
 	tally    Tally
 	unjudged map[types.NamespacedName]string
@@ -83,7 +84,7 @@ type entry struct {
 	held       *plan.Held
 	generation int64
 	setID      string
-	// found makes up held.Drift; nil: there is none.
+	// found makes up held.Detail().Drift; nil: there is none.
 	found *found
 	// settled is the state that is known to be as we left it, or has been compared.
 	settled settledAt
@@ -172,6 +173,8 @@ const (
 func (s *state) take(k *kindState, o *observed) (look, effect) {
 	e := k.objects[o.name()]
 	switch {
+	case e == nil && k.removed[o.name()] == string(o.uid):
+		return lookNone, effectNone
 	case e == nil:
 	case e.held.UID != string(o.uid):
 		if newer(e.held.ResourceVersion, o.resourceVersion) {
@@ -204,7 +207,7 @@ func (s *state) take(k *kindState, o *observed) (look, effect) {
 	s.version++
 	eff := difference(&before, e)
 	if eff == effectForeign {
-		e.held.ChangedAt = time.Now()
+		e.held.SetDetail(func(d *plan.HeldDetails) { d.ChangedAt = time.Now() })
 	}
 	if len(k.unjudged) != unjudged {
 		eff = max(eff, effectHealth)
@@ -256,7 +259,7 @@ func (s *state) entryOf(k *kindState, o *observed) *entry {
 	case o.judged:
 	case k.judged:
 		// Metadata does not say; the watch of the kind will.
-		e.held.Health, e.held.HealthMessage = v1alpha1.HealthProgressing, "nobody has looked at it yet"
+		e.setHealth(v1alpha1.HealthProgressing, "nobody has looked at it yet")
 	default:
 		e.held.Health = v1alpha1.HealthHealthy
 	}
@@ -277,15 +280,15 @@ func (s *state) fill(k *kindState, e *entry, o *observed) {
 	if d := o.annotations[v1alpha1.AnnotationDigest]; d != "" || ownsDigest(o.owned) {
 		h.Digest = one(d)
 	}
-	h.OwnedFields = s.intern(o.owned)
-	h.Managers = s.managersOf(h.Managers, o)
-	h.Replicas = o.replicas()
-	h.Prune = o.annotations[v1alpha1.AnnotationPrune]
-	h.PausedUntil = o.pausedUntil()
-	h.Terminating = o.terminating
-	if o.object != nil {
-		h.State = o.state
-	}
+	h.OwnedFields = one(string(o.owned))
+	h.Replicas, h.Terminating = o.replicas(), o.terminating
+	h.SetDetail(func(d *plan.HeldDetails) {
+		d.Managers = managersOf(d.Managers, o)
+		d.Prune, d.PausedUntil = o.annotations[v1alpha1.AnnotationPrune], o.pausedUntil()
+		if o.object != nil {
+			d.State = o.state
+		}
+	})
 	e.generation = o.generation
 	if o.judged {
 		k.judgeBy(e, o)
@@ -295,13 +298,21 @@ func (s *state) fill(k *kindState, e *entry, o *observed) {
 
 // setDrift says what someone else changed in an entry that is not shared yet.
 func (e *entry) setDrift(lost, differs []string) {
-	e.held.Drift, e.found = nil, nil
+	e.found = nil
 	if len(lost)+len(differs) > 0 {
-		e.held.Drift, e.found = slices.Concat(lost, differs), &found{lost, differs}
+		e.found = &found{lost, differs}
 	}
+	e.held.SetDetail(func(d *plan.HeldDetails) { d.Drift = slices.Concat(lost, differs) })
 }
 
-// one returns the one copy that equal strings share, over all clusters: names and digests are the same on each.
+// setHealth says how an object is that an entry holds which is not shared yet.
+func (e *entry) setHealth(h v1alpha1.Health, message string) {
+	e.held.Health = h
+	e.held.SetDetail(func(d *plan.HeldDetails) { d.HealthMessage = message })
+}
+
+// one returns the one copy that equal strings share, over all clusters: names, digests and sets of fields are the
+// same on each.
 func one(s string) string { return unique.Make(s).Value() }
 
 // covers tells that nothing was written to the object since it was settled that metadata might hide.
@@ -316,11 +327,11 @@ func (a settledAt) covers(o *observed) bool {
 func difference(a, b *entry) effect {
 	x, y := a.held, b.held
 	switch {
-	case x.UID != y.UID, x.Source != y.Source, x.Digest != y.Digest, x.Prune != y.Prune, x.Terminating != y.Terminating,
-		!x.PausedUntil.Equal(y.PausedUntil), !slices.Equal(x.Drift, y.Drift), !sameFields(x.OwnedFields, y.OwnedFields),
+	case x.UID != y.UID, x.Source != y.Source, x.Digest != y.Digest, x.Detail().Prune != y.Detail().Prune, x.Terminating != y.Terminating,
+		!x.Detail().PausedUntil.Equal(y.Detail().PausedUntil), !slices.Equal(x.Detail().Drift, y.Detail().Drift), !sameFields(x.OwnedFields, y.OwnedFields),
 		!sameNumber(x.Replicas, y.Replicas):
 		return effectForeign
-	case x.Health != y.Health, !slices.EqualFunc(x.Managers, y.Managers, sameClaim):
+	case x.Health != y.Health, !slices.EqualFunc(x.Detail().Managers, y.Detail().Managers, sameClaim):
 		// A claim on a field of ours that stays ours too matters to rules that leave fields to others.
 		return effectHealth
 	}
@@ -331,19 +342,19 @@ func difference(a, b *entry) effect {
 func sameClaim(a, b plan.Manager) bool { return a.Name == b.Name && sameFields(a.Fields, b.Fields) }
 
 // managersOf returns who else owns fields, with one copy of what is alike.
-func (s *state) managersOf(before []plan.Manager, o *observed) []plan.Manager {
+func managersOf(before []plan.Manager, o *observed) []plan.Manager {
 	if len(o.managers) == 0 {
 		return nil
 	}
 	same := func(a, b plan.Manager) bool {
-		return a.Time.Equal(b.Time) && a.Name == b.Name && bytes.Equal(a.Fields, b.Fields)
+		return a.Time.Equal(b.Time) && a.Name == b.Name && a.Fields == b.Fields
 	}
 	if slices.EqualFunc(before, o.managers, same) {
 		return before
 	}
 	out := make([]plan.Manager, len(o.managers))
 	for i, m := range o.managers {
-		m.Fields = s.intern(m.Fields)
+		m.Fields = one(m.Fields)
 		out[i] = m
 	}
 	return out
@@ -351,46 +362,12 @@ func (s *state) managersOf(before []plan.Manager, o *observed) []plan.Manager {
 
 func sameNumber(a, b *int64) bool { return (a == nil) == (b == nil) && (a == nil || *a == *b) }
 
-// intern returns one copy of equal field sets: the copies of a workload's ConfigMaps, its Pods and
-// whatever else is alike share theirs.
-func (s *state) intern(fields []byte) []byte {
-	if fields == nil {
-		return nil
-	}
-	if known, ok := s.fields[string(fields)]; ok {
-		return known
-	}
-	kept := bytes.Clone(fields)
-	s.fields[string(kept)] = kept
-	return kept
-}
-
-// forgetFields drops field sets that no entry has any more.
-func (s *state) forgetFields() {
-	count := 0
-	for _, k := range s.kinds {
-		count += len(k.objects)
-	}
-	if len(s.fields) < 2*count+64 {
-		return
-	}
-	s.fields = map[string][]byte{}
-	for _, k := range s.kinds {
-		for _, e := range k.objects {
-			h := e.change()
-			h.OwnedFields, h.Managers = s.intern(h.OwnedFields), slices.Clone(h.Managers)
-			for i := range h.Managers {
-				h.Managers[i].Fields = s.intern(h.Managers[i].Fields)
-			}
-		}
-	}
-}
-
 // missed takes in that a watch reports an object as deleted, or that a list lacks it.
 func (s *state) missed(gk schema.GroupKind, name types.NamespacedName) look {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := s.kind(gk)
+	delete(k.removed, name)
 	if w := k.writing[name]; w != nil {
 		w.deleted = true
 		return lookNone
@@ -445,7 +422,6 @@ func (s *state) replaced(gk schema.GroupKind, listed map[types.NamespacedName]bo
 		k.synced, eff = true, effectForeign
 		s.version++
 	}
-	s.forgetFields()
 	s.mu.Unlock()
 	s.announce(eff)
 	return missing
@@ -478,6 +454,7 @@ func (s *state) relisted(gk schema.GroupKind, listVersion string) {
 		eff = effectForeign
 	}
 	k.seen = listVersion
+	clear(k.removed)
 	s.mu.Unlock()
 	s.announce(eff)
 }
@@ -536,6 +513,12 @@ func (s *state) end(key v1alpha1.ObjectKey, result wrote) look {
 	k, name := s.kind(gkOfKey(key)), nameOf(key)
 	w := k.writing[name]
 	w.inFlight--
+	if old := k.objects[name]; result.removed && old != nil && !w.deleted {
+		if k.removed == nil {
+			k.removed = map[types.NamespacedName]string{}
+		}
+		k.removed[name] = old.held.UID
+	}
 	eff := s.takeWrite(k, name, result)
 	next := lookNone
 	if w.inFlight == 0 {
@@ -571,11 +554,13 @@ func (s *state) takeWrite(k *kindState, name types.NamespacedName, result wrote)
 		}
 		e := s.entryOf(k, o)
 		if old != nil && old.held.UID == string(o.uid) {
-			e.held.Health, e.held.HealthMessage, e.held.State = old.held.Health, old.held.HealthMessage, old.held.State
+			before := old.held.Detail()
+			e.setHealth(old.held.Health, before.HealthMessage)
+			e.held.SetDetail(func(d *plan.HeldDetails) { d.State = before.State })
 		}
 		if k.judged && (old == nil || old.generation != o.generation || o.generation == 0 && old.held.ResourceVersion != o.resourceVersion) {
 			// Nobody has looked at the new state; it is not healthy until someone has.
-			e.held.Health, e.held.HealthMessage = v1alpha1.HealthProgressing, "just written"
+			e.setHealth(v1alpha1.HealthProgressing, "just written")
 		}
 		k.put(name, e)
 	}
@@ -601,8 +586,8 @@ func (s *state) compared(o *observed, differs []string) {
 		}
 		e.change()
 		e.setDrift(lost, differs)
-		if e.held.ChangedAt.IsZero() {
-			e.held.ChangedAt = time.Now()
+		if e.held.Detail().ChangedAt.IsZero() {
+			e.held.SetDetail(func(d *plan.HeldDetails) { d.ChangedAt = time.Now() })
 		}
 		s.version++
 		eff = effectForeign

@@ -346,8 +346,8 @@ func TestHealthRulesOfTheConfiguration(t *testing.T) {
 				if h == nil {
 					return "it is not there"
 				}
-				if h.Health != want || h.HealthMessage != message {
-					return fmt.Sprintf("%s %q, not %s %q", h.Health, h.HealthMessage, want, message)
+				if h.Health != want || h.Detail().HealthMessage != message {
+					return fmt.Sprintf("%s %q, not %s %q", h.Health, h.Detail().HealthMessage, want, message)
 				}
 				return ""
 			})

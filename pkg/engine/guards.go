@@ -166,7 +166,7 @@ func withUnschedulable(m plan.Member, counts map[v1alpha1.ObjectKey]int64) plan.
 	for key, n := range counts {
 		if held := m.Objects[key]; held != nil {
 			counted := *held
-			counted.Unschedulable = n
+			counted.SetDetail(func(d *plan.HeldDetails) { d.Unschedulable = n })
 			m.Objects[key] = &counted
 		}
 	}

@@ -106,7 +106,7 @@ func (v *view) standing(cluster string, key v1alpha1.ObjectKey) standing {
 	case !m.Reachable:
 		s.is, s.message = unreachable, "the cluster cannot be reached"
 	case has && copied.Health == v1alpha1.HealthDegraded:
-		s.is, s.message = degraded, cmp.Or(copied.HealthMessage, "degraded")
+		s.is, s.message = degraded, cmp.Or(copied.Detail().HealthMessage, "degraded")
 	case change != nil && change.Action == v1alpha1.ActionSkip:
 		s.is, s.message = held, cmp.Or(change.Reason, string(change.Gate))
 	case !has:
@@ -114,7 +114,7 @@ func (v *view) standing(cluster string, key v1alpha1.ObjectKey) standing {
 	case change != nil && change.Action != v1alpha1.ActionUnchanged:
 		s.is, s.message = progressing, "being changed"
 	case copied.Health == v1alpha1.HealthProgressing:
-		s.is, s.message = progressing, cmp.Or(copied.HealthMessage, "progressing")
+		s.is, s.message = progressing, cmp.Or(copied.Detail().HealthMessage, "progressing")
 	}
 	return s
 }

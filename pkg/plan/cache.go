@@ -159,11 +159,11 @@ func (c *cache) variant(r render.Rendered, lent []lentField, secretDigest func(*
 }
 
 // covered tells whether a fieldsV1 document covers a variant's manifest.
-func (c *cache) covered(v *variant, ownedFields []byte, manifest func() map[string]any) bool {
-	return c.coverages.get(coverageKey{v.digest, maphash.Bytes(c.seed, ownedFields)}, func() bool {
+func (c *cache) covered(v *variant, ownedFields string, manifest func() map[string]any) bool {
+	return c.coverages.get(coverageKey{v.digest, c.hash(ownedFields)}, func() bool {
 		return covers(ownedFields, manifest())
 	})
 }
 
 // hash tells documents apart for as long as this process lives.
-func (c *cache) hash(document []byte) uint64 { return maphash.Bytes(c.seed, document) }
+func (c *cache) hash(document string) uint64 { return maphash.String(c.seed, document) }

@@ -410,24 +410,28 @@ func (o objectChange) apply(t failer, objects map[v1alpha1.ObjectKey]*plan.Held,
 	if o.Health != nil {
 		held.Health = *o.Health
 	}
-	if o.Prune != nil {
-		held.Prune = *o.Prune
-	}
 	if o.Source != nil {
 		held.Source = *o.Source
 	}
-	held.Terminating, held.Drift, held.Unschedulable, held.State = o.Terminating, o.Drift, o.Unschedulable, o.State
-	if o.Paused.Duration != 0 {
-		held.PausedUntil = now.Add(o.Paused.Duration)
-	}
+	held.Terminating = o.Terminating
+	held.SetDetail(func(d *plan.HeldDetails) {
+		d.Drift, d.Unschedulable, d.State = o.Drift, o.Unschedulable, o.State
+		if o.Prune != nil {
+			d.Prune = *o.Prune
+		}
+		if o.Paused.Duration != 0 {
+			d.PausedUntil = now.Add(o.Paused.Duration)
+		}
+	})
 	if o.OwnedFields != nil {
 		raw, err := yaml.Marshal(o.OwnedFields)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if held.OwnedFields, err = yaml.YAMLToJSON(raw); err != nil {
+		if raw, err = yaml.YAMLToJSON(raw); err != nil {
 			t.Fatal(err)
 		}
+		held.OwnedFields = string(raw)
 	}
 	objects[o.Key()] = &held
 }

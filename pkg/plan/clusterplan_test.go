@@ -92,7 +92,7 @@ func TestOperationsAreInOrder(t *testing.T) {
 	held := plan.NextSnapshot(p, snap)
 	for key, h := range held.Members["eu-1"].Objects {
 		confirmed := *h
-		confirmed.Prune = "confirm"
+		confirmed.SetDetail(func(d *plan.HeldDetails) { d.Prune = "confirm" })
 		held.Members["eu-1"].Objects[key] = &confirmed
 	}
 	trees[0].Objects, trees[0].AllowPrune = nil, trees[0].Revision

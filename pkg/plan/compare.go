@@ -32,8 +32,8 @@ const (
 
 // pair is one object on one cluster: what the executor and the printers need beyond the change.
 type pair struct {
-	// drift says that someone else changed the object.
-	drift drift
+	// drift says that someone else changed the object; nil: nobody did.
+	drift *drift
 	// item is nil for what Git no longer declares.
 	item    *item
 	cluster int
@@ -111,7 +111,7 @@ func (c *computation) compare(it *item, t *target) ObjectChange {
 		c.noteDrift(&ch, v1alpha1.DriftReported)
 	default:
 		ch.Action, ch.Reason = v1alpha1.ActionConfigure, why
-		if held.OwnedFields == nil {
+		if held.OwnedFields == "" {
 			// Whether they were ours is not known; handing over what was not harms nothing.
 			ch.pair.handOver = pointers(t.lent)
 		}
@@ -135,7 +135,7 @@ func (c *computation) holdBack(it *item, t *target, held Held, isHeld bool) (v1a
 	case held.Terminating:
 		return v1alpha1.GateHeld.Of(heldTerminating), "it is being deleted; it comes back when it is gone"
 	case c.paused(t.cluster, held):
-		return v1alpha1.GateHeld.Of(heldPaused), "paused on the live object until " + held.PausedUntil.UTC().Format(time.RFC3339)
+		return v1alpha1.GateHeld.Of(heldPaused), "paused on the live object until " + held.Detail().PausedUntil.UTC().Format(time.RFC3339)
 	}
 	if ok, why := c.mayTakeOver(it, held); !ok {
 		c.reportForeignHolder(it, t.cluster, why)
@@ -147,15 +147,15 @@ func (c *computation) holdBack(it *item, t *target, held Held, isHeld bool) (v1a
 // paused tells whether someone stopped us on the live object. A pause that is set further ahead than
 // the limit is not honoured, since nobody would notice that it never ends.
 func (c *computation) paused(cluster int, held Held) bool {
-	if !held.PausedUntil.After(c.snap.Now) {
+	if !held.Detail().PausedUntil.After(c.snap.Now) {
 		return false
 	}
 	limit := c.config.Apply.MaxPause.Duration
-	if held.PausedUntil.Sub(c.snap.Now) <= limit {
+	if held.Detail().PausedUntil.Sub(c.snap.Now) <= limit {
 		return true
 	}
 	why := fmt.Sprintf("lies more than %s ahead", limit)
-	if held.PausedUntil.Equal(UnreadablePause()) {
+	if held.Detail().PausedUntil.Equal(UnreadablePause()) {
 		why = "is not a time such as 2026-01-31T18:00:00Z"
 	}
 	ref, repository := held.ObjectReference, held.Source
@@ -187,9 +187,9 @@ func (c *computation) difference(it *item, t *target, held Held) (why string, dr
 		return fmt.Sprintf("moves here from source %q", held.Source), false
 	case !c.sameDigest(it, t, held):
 		return "differs from what was applied", false
-	case len(held.Drift) > 0:
-		return "changed by someone else: " + strings.Join(firstFew(held.Drift, 3), ", "), true
-	case held.OwnedFields != nil && !c.covered(it, t, held.OwnedFields):
+	case len(held.Detail().Drift) > 0:
+		return "changed by someone else: " + strings.Join(firstFew(held.Detail().Drift, 3), ", "), true
+	case held.OwnedFields != "" && !c.covered(it, t, held.OwnedFields):
 		return "changed by someone else: " + strings.Join(firstFew(lostPointers(parseFields(held.OwnedFields), c.manifest(it, t)), 3), ", "), true
 	}
 	return "", false
@@ -199,8 +199,8 @@ func (c *computation) difference(it *item, t *target, held Held) (why string, dr
 // does not say of an object counts as different; of Secrets it never says it, so there the fields
 // that we own must do.
 func (c *computation) sameDigest(it *item, t *target, held Held) bool {
-	if held.content != "" {
-		return held.content == t.rendered.digest
+	if held.Detail().content != "" {
+		return held.Detail().content == t.rendered.digest
 	}
 	if !t.rendered.secret {
 		return held.Digest == t.rendered.digest
@@ -228,7 +228,7 @@ func (c *computation) reportUncheckedSecrets() {
 // letGo returns the fields that were ours on the held object and are not ours any more: their live
 // values are handed over, since a field that its last owner drops is reset.
 func (c *computation) letGo(it *item, t *target, held Held) []string {
-	if held.OwnedFields == nil {
+	if held.OwnedFields == "" {
 		return nil
 	}
 	var pointers []string
@@ -249,7 +249,7 @@ func pointers(fields []lentField) []string {
 }
 
 // covered tells, from memory where it can, whether our fields cover the desired manifest.
-func (c *computation) covered(it *item, t *target, ownedFields []byte) bool {
+func (c *computation) covered(it *item, t *target, ownedFields string) bool {
 	return c.planner.cache.covered(t.rendered, ownedFields, func() map[string]any { return c.manifest(it, t) })
 }
 

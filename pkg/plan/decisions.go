@@ -114,11 +114,11 @@ func (c *computation) holdersReachable(it *item) bool {
 func (c *computation) unschedulable(it *item) map[string]int64 {
 	var counts map[string]int64
 	for i, cl := range c.clusters {
-		if held, ok := c.held(i, it.key); ok && held.Unschedulable > 0 {
+		if held, ok := c.held(i, it.key); ok && held.Detail().Unschedulable > 0 {
 			if counts == nil {
 				counts = map[string]int64{}
 			}
-			counts[cl.Name] = held.Unschedulable
+			counts[cl.Name] = held.Detail().Unschedulable
 		}
 	}
 	return counts

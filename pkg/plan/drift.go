@@ -18,7 +18,7 @@ type Manager struct {
 	// Time is when it last changed the fields that it owns.
 	Time time.Time
 	// Fields is its fieldsV1 document.
-	Fields []byte
+	Fields string
 }
 
 // maxDriftFields is how many fields of one object are listed.
@@ -32,7 +32,7 @@ type drift struct {
 
 // noteDrift remembers that someone else changed an object, for those who list that.
 func (c *computation) noteDrift(ch *ObjectChange, handling v1alpha1.DriftHandling) {
-	ch.pair.drift = drift{handling: handling, at: c}
+	ch.pair.drift = &drift{handling: handling, at: c}
 }
 
 // ignores tells whether someone else has a field that a rule leaves to others.
@@ -41,7 +41,7 @@ func (c *computation) ignores(t *target, held Held, manifest func() map[string]a
 		if !f.ignored {
 			continue
 		}
-		for _, m := range held.Managers {
+		for _, m := range held.Detail().Managers {
 			if c.planner.cache.owned(m.Fields, f, t.rendered.digest, manifest) {
 				return true
 			}
@@ -80,7 +80,7 @@ func (c *computation) lentOn(it *item, t *target, rendered render.Rendered) []le
 		return it.lent
 	}
 	lent := it.lent
-	for _, m := range held.Managers {
+	for _, m := range held.Detail().Managers {
 		if !it.leftTo[m.Name] {
 			continue
 		}
@@ -111,7 +111,7 @@ func (p *Plan) Drift(cluster string) []v1alpha1.ObjectDrift {
 	var all []v1alpha1.ObjectDrift
 	changes := p.Changes(cluster)
 	for i := range changes {
-		if ch := &changes[i]; ch.pair != nil && ch.pair.drift.handling != "" {
+		if ch := &changes[i]; ch.pair != nil && ch.pair.drift != nil {
 			all = append(all, ch.pair.drift.at.describe(cluster, ch))
 		}
 	}
@@ -124,7 +124,7 @@ func (p *Plan) CountDrift(cluster string) map[v1alpha1.DriftHandling]int {
 	count := map[v1alpha1.DriftHandling]int{}
 	changes := p.Changes(cluster)
 	for i := range changes {
-		if ch := &changes[i]; ch.pair != nil && ch.pair.drift.handling != "" {
+		if ch := &changes[i]; ch.pair != nil && ch.pair.drift != nil {
 			count[ch.pair.drift.handling]++
 		}
 	}
@@ -146,7 +146,7 @@ func (c *computation) describe(cluster string, ch *ObjectChange) v1alpha1.Object
 	held, _ := c.held(ch.pair.cluster, it.key)
 	d := v1alpha1.ObjectDrift{Cluster: cluster, ObjectReference: ch.ObjectReference, Source: ch.Source, Handling: ch.pair.drift.handling}
 	if d.Handling == v1alpha1.DriftPaused {
-		until := metav1.NewTime(held.PausedUntil)
+		until := metav1.NewTime(held.Detail().PausedUntil)
 		d.Until = &until
 	}
 	manifest := c.manifest(it, t)
@@ -159,19 +159,19 @@ func (c *computation) describe(cluster string, ch *ObjectChange) v1alpha1.Object
 			}
 		}
 	} else {
-		pointers = slices.Clone(held.Drift)
-		if held.OwnedFields != nil {
+		pointers = slices.Clone(held.Detail().Drift)
+		if held.OwnedFields != "" {
 			pointers = append(pointers, lostPointers(parseFields(held.OwnedFields), manifest)...)
 		}
 	}
 	slices.Sort(pointers)
 	ours := parseFields(held.OwnedFields)
-	owners := make([]ownerOf, 0, len(held.Managers))
-	for _, m := range held.Managers {
+	owners := make([]ownerOf, 0, len(held.Detail().Managers))
+	for _, m := range held.Detail().Managers {
 		owners = append(owners, ownerOf{m, ownedPointers(parseFields(m.Fields), ours, manifest)})
 	}
 	for _, pointer := range slices.Compact(pointers) {
-		field := fieldDrift(pointer, owners, held.ChangedAt)
+		field := fieldDrift(pointer, owners, held.Detail().ChangedAt)
 		if d.Handling == v1alpha1.DriftIgnored && field.Manager == "" {
 			continue
 		}
@@ -221,14 +221,14 @@ type leftKey struct {
 }
 
 // leftTo returns the fields of a manifest that a manager has.
-func (c *cache) leftTo(digest string, theirs, ours []byte, manifest func() map[string]any) []string {
+func (c *cache) leftTo(digest string, theirs, ours string, manifest func() map[string]any) []string {
 	key := leftKey{digest, c.hash(theirs), c.hash(ours)}
 	return c.left.get(key, func() []string { return ownedPointers(parseFields(theirs), parseFields(ours), manifest()) })
 }
 
 // owned tells whether a fieldsV1 document holds a field of a manifest, or a part of it. digest tells
 // manifests apart.
-func (c *cache) owned(fields []byte, f lentField, digest string, manifest func() map[string]any) bool {
+func (c *cache) owned(fields string, f lentField, digest string, manifest func() map[string]any) bool {
 	key := coverageKey{of: f.pointer, owned: c.hash(fields)}
 	if f.inList() {
 		key.of += "\x00" + digest
@@ -242,7 +242,7 @@ func (c *cache) owned(fields []byte, f lentField, digest string, manifest func()
 // DriftOf returns what someone else did to one object on a cluster; false for nothing.
 func (p *Plan) DriftOf(cluster string, key v1alpha1.ObjectKey) (v1alpha1.ObjectDrift, bool) {
 	ch := p.change(cluster, key)
-	if ch == nil || ch.pair == nil || ch.pair.drift.handling == "" {
+	if ch == nil || ch.pair == nil || ch.pair.drift == nil {
 		return v1alpha1.ObjectDrift{}, false
 	}
 	return ch.pair.drift.at.describe(cluster, ch), true
@@ -251,7 +251,7 @@ func (p *Plan) DriftOf(cluster string, key v1alpha1.ObjectKey) (v1alpha1.ObjectD
 // DriftHandling returns what is done about an object that someone else changed; false where nobody did.
 func (p *Plan) DriftHandling(cluster string, key v1alpha1.ObjectKey) (v1alpha1.DriftHandling, bool) {
 	ch := p.change(cluster, key)
-	if ch == nil || ch.pair == nil || ch.pair.drift.handling == "" {
+	if ch == nil || ch.pair == nil || ch.pair.drift == nil {
 		return "", false
 	}
 	return ch.pair.drift.handling, true

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"bytes"
 	"encoding/base64"
 	"fmt"
 	"maps"
@@ -17,9 +16,9 @@ import (
 )
 
 // parseFields reads a fieldsV1 document; one that does not parse is an empty set.
-func parseFields(fieldsV1 []byte) *fieldpath.Set {
+func parseFields(fieldsV1 string) *fieldpath.Set {
 	var set fieldpath.Set
-	if len(fieldsV1) == 0 || set.FromJSON(bytes.NewReader(fieldsV1)) != nil {
+	if len(fieldsV1) == 0 || set.FromJSON(strings.NewReader(fieldsV1)) != nil {
 		return &fieldpath.Set{}
 	}
 	return &set

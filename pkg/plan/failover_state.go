@@ -120,7 +120,7 @@ func (c *computation) preserveState(it *item, from string) {
 	}
 	values := map[string]string{}
 	for _, label := range labels {
-		value, found := held.State[label]
+		value, found := held.Detail().State[label]
 		problem := ""
 		if !found {
 			problem = "the status of the old copy has no such value, or it was not seen"

@@ -207,8 +207,8 @@ func (c *computation) recheckAt() time.Time {
 	}
 	for _, m := range c.snap.Members {
 		for _, held := range m.Objects {
-			if !held.PausedUntil.Equal(UnreadablePause()) {
-				sooner(held.PausedUntil)
+			if !held.Detail().PausedUntil.Equal(UnreadablePause()) {
+				sooner(held.Detail().PausedUntil)
 			}
 		}
 	}

@@ -157,12 +157,14 @@ func heldObjects(objects []v1alpha1.InventoryObject) map[v1alpha1.ObjectKey]*Hel
 		o := &objects[i]
 		h := &Held{
 			ObjectReference: o.ObjectReference, Source: o.Source, Digest: o.Digest, Health: o.Health,
-			Replicas: o.Replicas, Prune: o.Prune, Drift: o.Drift, Terminating: o.Terminating,
-			Unschedulable: o.Unschedulable, State: o.State,
+			Replicas: o.Replicas, Terminating: o.Terminating,
 		}
-		if o.PausedUntil != nil {
-			h.PausedUntil = o.PausedUntil.UTC()
-		}
+		h.SetDetail(func(d *HeldDetails) {
+			d.Prune, d.Drift, d.Unschedulable, d.State = o.Prune, o.Drift, o.Unschedulable, o.State
+			if o.PausedUntil != nil {
+				d.PausedUntil = o.PausedUntil.UTC()
+			}
+		})
 		held[o.Key()] = h
 	}
 	return held
@@ -342,17 +344,17 @@ func inventoryObjects(objects map[v1alpha1.ObjectKey]*Held) []v1alpha1.Inventory
 	slices.SortFunc(keys, v1alpha1.ObjectKey.Compare)
 	list := make([]v1alpha1.InventoryObject, 0, len(keys))
 	for _, key := range keys {
-		h := objects[key]
+		h, d := objects[key], objects[key].Detail()
 		o := v1alpha1.InventoryObject{
 			ObjectReference: h.ObjectReference, Digest: h.Digest, Source: h.Source, Health: h.Health,
-			Replicas: h.Replicas, Prune: h.Prune, Drift: h.Drift, Terminating: h.Terminating,
-			Unschedulable: h.Unschedulable, State: h.State,
+			Replicas: h.Replicas, Prune: d.Prune, Drift: d.Drift, Terminating: h.Terminating,
+			Unschedulable: d.Unschedulable, State: d.State,
 		}
 		if key.Group == "" && key.Kind == "Secret" {
 			o.Digest = ""
 		}
-		if !h.PausedUntil.IsZero() {
-			o.PausedUntil = &metav1.Time{Time: h.PausedUntil}
+		if !d.PausedUntil.IsZero() {
+			o.PausedUntil = &metav1.Time{Time: d.PausedUntil}
 		}
 		list = append(list, o)
 	}

@@ -96,10 +96,10 @@ func TestReadFleet(t *testing.T) {
 		"us-1": {},
 		"eu-1": {Known: true, Reachable: true, Objects: map[v1alpha1.ObjectKey]*plan.Held{
 			web.Key():    {ObjectReference: web, Digest: "v1:d1", Source: "shop", Health: v1alpha1.HealthHealthy, Replicas: &five},
-			config.Key(): {ObjectReference: config, Digest: "v1:d2", Source: "shop", Prune: "confirm", PausedUntil: paused},
+			config.Key(): {ObjectReference: config, Digest: "v1:d2", Source: "shop", Details: &plan.HeldDetails{Prune: "confirm", PausedUntil: paused}},
 		}},
 	}
-	if diff := cmp.Diff(want, snap.Members, cmpopts.IgnoreUnexported(plan.Held{})); diff != "" {
+	if diff := cmp.Diff(want, snap.Members, cmpopts.IgnoreUnexported(plan.HeldDetails{})); diff != "" {
 		t.Error(diff)
 	}
 	facts := snap.Facts["eu-1"]
@@ -172,7 +172,7 @@ func TestReadFleetProblems(t *testing.T) {
 // sameSnapshot compares snapshots without the positions of documents.
 func sameSnapshot() cmp.Options {
 	return cmp.Options{
-		cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(plan.Held{}),
+		cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(plan.HeldDetails{}),
 		cmpopts.IgnoreFields(v1alpha1.Cluster{}, "Position", "TypeMeta"), cmpopts.IgnoreFields(v1alpha1.Placement{}, "TypeMeta"),
 		cmp.Comparer(func(a, b resource.Quantity) bool { return a.Cmp(b) == 0 }),
 	}
@@ -253,7 +253,7 @@ func TestFleetDigest(t *testing.T) {
 func TestSecretDigestsStayOut(t *testing.T) {
 	ref := v1alpha1.ObjectReference{APIVersion: "v1", Kind: "Secret", Namespace: "shop", Name: "key"}
 	snap := plan.Snapshot{Members: map[string]plan.Member{"a": {Known: true, Objects: map[v1alpha1.ObjectKey]*plan.Held{
-		ref.Key(): {ObjectReference: ref, Digest: "v1:canary-7f3a", OwnedFields: []byte("canary-7f3a"), UID: "canary-7f3a"},
+		ref.Key(): {ObjectReference: ref, Digest: "v1:canary-7f3a", OwnedFields: "canary-7f3a", UID: "canary-7f3a"},
 	}}}}
 	if data := write(t, snap); bytes.Contains(data, []byte("canary")) || !bytes.Contains(data, []byte("Secret")) {
 		t.Errorf("%s", data)
@@ -364,11 +364,14 @@ func drawHeld(t *rapid.T) map[v1alpha1.ObjectKey]*plan.Held {
 		h := plan.Held{
 			ObjectReference: ref, Digest: "v1:0", Source: "a/b", Terminating: rapid.Bool().Draw(t, "terminating"),
 			Health: rapid.SampledFrom([]v1alpha1.Health{"", v1alpha1.HealthHealthy, v1alpha1.HealthDegraded}).Draw(t, "health"),
-			Prune:  rapid.SampledFrom([]string{"", "confirm", "disabled"}).Draw(t, "prune"),
 		}
+		h.SetDetail(func(d *plan.HeldDetails) {
+			d.Prune = rapid.SampledFrom([]string{"", "confirm", "disabled"}).Draw(t, "prune")
+		})
 		if rapid.Bool().Draw(t, "share") {
 			share := int64(rapid.IntRange(0, 1000).Draw(t, "replicas"))
-			h.Replicas, h.Drift, h.PausedUntil = &share, []string{"/spec/a~1b", "/\u2028<"}, drawTime(t)
+			h.Replicas = &share
+			h.SetDetail(func(d *plan.HeldDetails) { d.Drift, d.PausedUntil = []string{"/spec/a~1b", "/\u2028<"}, drawTime(t) })
 		}
 		held[ref.Key()] = &h
 	}

@@ -1,8 +1,8 @@
 package plan
 
 import (
-	"bytes"
 	"slices"
+	"strings"
 
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 	"sigs.k8s.io/structured-merge-diff/v6/value"
@@ -15,9 +15,9 @@ import (
 // key may hold a field that the manifest leaves to its default, such as protocol: TCP. Null and empty
 // leaves are don't-care: servers drop them. What the document holds beyond the manifest is of no
 // interest. A document that does not parse covers nothing.
-func covers(ownedFields []byte, manifest map[string]any) bool {
+func covers(ownedFields string, manifest map[string]any) bool {
 	var set fieldpath.Set
-	if err := set.FromJSON(bytes.NewReader(ownedFields)); err != nil {
+	if err := set.FromJSON(strings.NewReader(ownedFields)); err != nil {
 		return false
 	}
 	for name, v := range manifest {

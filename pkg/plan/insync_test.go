@@ -103,7 +103,7 @@ func TestCovers(t *testing.T) {
 		},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
-			if got := covers([]byte(c.owned), parse(t, c.manifest)); got != c.want {
+			if got := covers(c.owned, parse(t, c.manifest)); got != c.want {
 				t.Errorf("covers(%s, %s) = %v, want %v", c.owned, c.manifest, got, c.want)
 			}
 		})
@@ -128,7 +128,7 @@ func FuzzCovers(f *testing.F) {
 		if utiljson.Unmarshal([]byte(manifest), &m) != nil || m == nil {
 			return
 		}
-		covers([]byte(owned), m)
+		covers(owned, m)
 		if hasList(m) {
 			return
 		}
@@ -136,7 +136,7 @@ func FuzzCovers(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !covers(raw, m) {
+		if !covers(string(raw), m) {
 			t.Fatalf("%s does not cover %s", raw, manifest)
 		}
 	})

@@ -76,7 +76,7 @@ func (v *preview) knowsHeld(c *v1alpha1.Cluster) bool { return v.base.at.snap.Me
 // knowsDrift tells whether the snapshot says of any object on a cluster who owns its fields.
 func (v *preview) knowsDrift(c *v1alpha1.Cluster) bool {
 	for _, held := range v.base.at.snap.Members[c.Name].Objects {
-		if held.OwnedFields != nil || len(held.Drift) > 0 {
+		if held.OwnedFields != "" || len(held.Detail().Drift) > 0 {
 			return true
 		}
 	}

@@ -242,9 +242,9 @@ func (c *computation) keepLive(cluster int, held Held) (v1alpha1.Gate, string) {
 		return v1alpha1.GateHeld.Of(heldTerminating), "it is being deleted already"
 	case c.paused(cluster, held):
 		return v1alpha1.GateHeld.Of(heldPaused), "paused on the live object"
-	case held.Prune == "disabled":
+	case held.Detail().Prune == "disabled":
 		return v1alpha1.GateHeld.Of(heldDisabled), "the live object says " + v1alpha1.AnnotationPrune + ": disabled"
-	case dataKinds[groupKind{held.Group(), held.Kind}] && held.Prune != "confirm":
+	case dataKinds[groupKind{held.Group(), held.Kind}] && held.Detail().Prune != "confirm":
 		if c.reachable(cluster) && !c.comingBack(cluster) {
 			c.reportOrphan(cluster, held)
 		}

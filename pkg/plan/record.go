@@ -279,14 +279,17 @@ func (p *Plan) carryOut(ch *ObjectChange, objects map[v1alpha1.ObjectKey]*Held, 
 			held = *before
 		}
 		held.ObjectReference, held.Source = ch.ObjectReference, ch.Source
-		held.Replicas, held.Health, held.HealthMessage = ch.Replicas, v1alpha1.HealthHealthy, ""
-		held.OwnedFields, held.Drift, held.Unschedulable = nil, nil, 0
+		held.Replicas, held.Health, held.OwnedFields = ch.Replicas, v1alpha1.HealthHealthy, ""
+		held.SetDetail(func(d *HeldDetails) { d.HealthMessage, d.Drift, d.Unschedulable = "", nil, 0 })
 		if ch.pair != nil && ch.pair.target != nil {
-			held.content = ch.pair.target.rendered.digest
-			held.Digest = cmp.Or(ch.pair.target.rendered.secretDigest, ch.Digest)
-			if annotation := ch.pair.target.rendered.prune; ch.Action != v1alpha1.ActionUnchanged || annotation != "" {
-				held.Prune = annotation
-			}
+			rendered := ch.pair.target.rendered
+			held.Digest = cmp.Or(rendered.secretDigest, ch.Digest)
+			held.SetDetail(func(d *HeldDetails) {
+				d.content = rendered.digest
+				if ch.Action != v1alpha1.ActionUnchanged || rendered.prune != "" {
+					d.Prune = rendered.prune
+				}
+			})
 		}
 		objects[key] = &held
 	case v1alpha1.ActionSkip:

@@ -195,7 +195,7 @@ func (o *outcome) unhealthy(cluster int, key v1alpha1.ObjectKey) string {
 	if !isHeld || isHealthy(held) || held.Health == v1alpha1.HealthUnknown {
 		return ""
 	}
-	return strings.TrimSuffix("not healthy: "+held.HealthMessage, ": ")
+	return strings.TrimSuffix("not healthy: "+held.Detail().HealthMessage, ": ")
 }
 
 // placement names clusters and shares that are others than announced. Whether they are there is told by the

@@ -411,8 +411,8 @@ func (s *rolloutState) judge(c *computation, cluster int, ch *ObjectChange) {
 			what = "not known to be healthy"
 		}
 		s.unhealthy = fmt.Sprintf("%s is %s", ch.ObjectReference, what)
-		if held.HealthMessage != "" {
-			s.unhealthy += " (" + held.HealthMessage + ")"
+		if held.Detail().HealthMessage != "" {
+			s.unhealthy += " (" + held.Detail().HealthMessage + ")"
 		}
 		if held.Health == v1alpha1.HealthDegraded && s.failed == "" {
 			s.failed = s.unhealthy

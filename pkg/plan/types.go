@@ -98,9 +98,21 @@ type Held struct {
 	Source string
 	// Digest of the manifest that was applied last, from the object's annotation.
 	Digest string
-	// OwnedFields is the fieldsV1 document of our Apply entry, nil where it is not known. Fields of
+	// OwnedFields is the fieldsV1 document of our Apply entry, empty where it is not known. Fields of
 	// the desired manifest that it lacks were changed by someone else.
-	OwnedFields []byte
+	OwnedFields string
+	Health      v1alpha1.Health
+	// Replicas is the share that was recorded on a divided object.
+	Replicas *int64
+	// Terminating tells that the object is being deleted.
+	Terminating bool
+	// Details are nil where the object has none of them, as most have not: there is one of this for each object
+	// on each cluster. Detail reads them, SetDetail changes them.
+	Details *HeldDetails
+}
+
+// HeldDetails are what is worth telling of few objects.
+type HeldDetails struct {
 	// Drift are fields, as JSON pointers, in which a full comparison found the live object to
 	// differ though we own them.
 	Drift []string
@@ -108,17 +120,12 @@ type Held struct {
 	Managers []Manager
 	// ChangedAt is when someone else was seen to change the object; zero: not known.
 	ChangedAt time.Time
-	Health    v1alpha1.Health
 	// HealthMessage says why it is not healthy.
 	HealthMessage string
-	// Replicas is the share that was recorded on a divided object.
-	Replicas *int64
 	// Prune is the live object's prune annotation: "", "confirm" or "disabled".
 	Prune string
 	// PausedUntil is the live object's; zero: not paused; UnreadablePause: it says something that is no time.
 	PausedUntil time.Time
-	// Terminating tells that the object is being deleted.
-	Terminating bool
 	// Unschedulable is how many of its pods have found no node for long.
 	Unschedulable int64
 	// State are the values of its status that its policy preserves over a failover, by label.
@@ -127,6 +134,30 @@ type Held struct {
 	// content is the digest of what NextSnapshot put there. It is known of Secrets too and never
 	// leaves the process.
 	content string
+}
+
+// Detail returns the details; zero where there are none.
+func (h *Held) Detail() HeldDetails {
+	if h.Details == nil {
+		return HeldDetails{}
+	}
+	return *h.Details
+}
+
+// SetDetail gives the object other details. Those that it had, which others may share, stay as they are.
+func (h *Held) SetDetail(change func(*HeldDetails)) {
+	d := h.Detail()
+	change(&d)
+	h.Details = nil
+	if !d.empty() {
+		kept := d
+		h.Details = &kept
+	}
+}
+
+func (d *HeldDetails) empty() bool {
+	return len(d.Drift)+len(d.Managers)+len(d.State) == 0 && d.ChangedAt.IsZero() && d.PausedUntil.IsZero() &&
+		d.HealthMessage+d.Prune+d.content == "" && d.Unschedulable == 0
 }
 
 // Plan is everything that changes, and why.

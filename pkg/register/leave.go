@@ -207,7 +207,7 @@ func removal(opts LeaveOptions, held map[v1alpha1.ObjectKey]*plan.Held) plan.Clu
 			kinds[h.Source] = nil
 		}
 		// What the executor refuses to remove stays listed, as it stays ours.
-		if h.Prune == "disabled" || h.Prune != "confirm" && holdsData(h) {
+		if prune := h.Detail().Prune; prune == "disabled" || prune != "confirm" && holdsData(h) {
 			kinds[h.Source] = append(kinds[h.Source], h.GroupKind())
 			if h.Namespace != "" {
 				namespaces[h.Source] = append(namespaces[h.Source], h.Namespace)
