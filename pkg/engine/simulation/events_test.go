@@ -261,7 +261,7 @@ func (w *world) rest(limit time.Duration) error {
 		w.mu.Lock()
 		c, revision := w.latest, w.tree.Revision().String()
 		w.mu.Unlock()
-		if c != nil && c.Settled && c.Plan.Revisions[sourceID] == revision && read(c.Sources) {
+		if c != nil && (c.Settled || w.onlyOrphans(c)) && c.Plan.Revisions[sourceID] == revision && read(c.Sources) {
 			return nil
 		}
 		if time.Now().After(deadline) {

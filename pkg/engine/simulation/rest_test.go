@@ -8,11 +8,14 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/apply"
+	"github.com/armada-sync/armada-sync/pkg/engine"
 	"github.com/armada-sync/armada-sync/pkg/plan"
 )
 
@@ -26,7 +29,7 @@ func (w *world) judge() {
 		for _, o := range c.Objects {
 			// A namespace stays behind until somebody confirms that it may go.
 			stays := o.Kind == "Namespace" && o.Gate == "held:prune-confirm"
-			if o.Action != v1alpha1.ActionUnchanged && !stays && !w.nowhere(o.Name) {
+			if o.Action != v1alpha1.ActionUnchanged && !stays && !w.nowhere(o.Name) && !w.orphan(c.Name, o) {
 				w.violate("at rest %s on %s is still to be %s (gate %q, %s)", o.ObjectReference, c.Name, o.Action, o.Gate, o.Reason)
 			}
 		}
@@ -37,6 +40,45 @@ func (w *world) judge() {
 	for _, e := range cycle.Plan.Placements {
 		w.judgeShares(e)
 	}
+}
+
+// orphan tells of an object that is to be removed that somebody took away what shows that it is ours: it stays,
+// and is reported.
+func (w *world) orphan(cluster string, o plan.ObjectChange) bool {
+	if o.Action != v1alpha1.ActionPrune {
+		return false
+	}
+	live := w.fleet.Cluster(cluster).Get(schema.FromAPIVersionAndKind(o.APIVersion, o.Kind), o.Namespace, o.Name)
+	if live == nil {
+		return false
+	}
+	m, err := meta.Accessor(live)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return !ownedByUs(m)
+}
+
+// ownedByUs tells that an object shows that fields of it are ours.
+func ownedByUs(m metav1.Object) bool {
+	return slices.ContainsFunc(m.GetManagedFields(), func(e metav1.ManagedFieldsEntry) bool { return e.Manager == apply.FieldManager })
+}
+
+// onlyOrphans tells that nothing else is left to do.
+func (w *world) onlyOrphans(c *engine.Cycle) bool {
+	some := false
+	for _, cluster := range c.Plan.Clusters {
+		for _, o := range cluster.Objects {
+			switch {
+			case o.Action == v1alpha1.ActionUnchanged || o.Gate.Kind() == v1alpha1.GateHeld:
+			case w.orphan(cluster.Name, o):
+				some = true
+			default:
+				return false
+			}
+		}
+	}
+	return some
 }
 
 // nowhere tells that no cluster matches the policy of an application any more: then what stands stays.
@@ -105,7 +147,7 @@ func (w *world) judgeCluster(cluster string, p *plan.Plan) {
 				w.t.Fatal(err)
 			}
 			// What somebody took the field managers off is not ours to delete any more.
-			ours := m.GetAnnotations()[v1alpha1.AnnotationDigest] != "" && len(m.GetManagedFields()) > 0
+			ours := m.GetAnnotations()[v1alpha1.AnnotationDigest] != "" && ownedByUs(m)
 			if name := objectName(gvk, m.GetNamespace(), m.GetName()); ours && !wanted[name] && len(m.GetOwnerReferences()) == 0 && !w.nowhere(m.GetName()) {
 				w.violate("at rest %s is left over on %s", name, cluster)
 			}
