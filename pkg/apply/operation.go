@@ -138,7 +138,7 @@ func (s sending) existing(live *unstructured.Unstructured) (*observed, error) {
 		return nil, fmt.Errorf("%w: it belongs to another hub on this cluster (%s)", errForeign, whose(live))
 	}
 	if !s.Adopt {
-		return nil, fmt.Errorf("%w (%s); conflictResolution: Overwrite in its policy would take it over", errForeign, whose(live))
+		return nil, fmt.Errorf("%w (%s); conflictResolution: Overwrite in %s would take it over", errForeign, whose(live), policiesOf(s.Operation))
 	}
 	if err := s.takeOver(live); err != nil {
 		return nil, err
@@ -160,6 +160,14 @@ func (s sending) isOurs(o *observed) bool {
 	s.m.state.mu.Lock()
 	defer s.m.state.mu.Unlock()
 	return s.m.state.sets[id] != ""
+}
+
+// policiesOf says whose permission to take something over counts. A namespace goes wherever something in it goes.
+func policiesOf(op *plan.Operation) string {
+	if op.Kind == "Namespace" && op.Group() == "" {
+		return "its policy, or that of something in it,"
+	}
+	return "its policy"
 }
 
 // whose says who wrote a foreign object, for messages.
