@@ -23,6 +23,10 @@ const (
 	// maxBusyAttempts counts 429, where the API server has not even looked at the request.
 	maxBusyAttempts = 8
 	firstPause      = 100 * time.Millisecond
+	// maxOutrun counts requests on condition of a version that somebody else changed first; the pauses between
+	// them grow by firstOutrunPause, to half a second in all.
+	maxOutrun        = 8
+	firstOutrunPause = 20 * time.Millisecond
 	// longestRetryAfter bounds how long an Execute obeys Retry-After by waiting.
 	longestRetryAfter = 30 * time.Second
 )
@@ -262,6 +266,12 @@ func (r *run) write(ctx context.Context, c call) (answer, error) {
 		}
 		pause *= 2
 	}
+}
+
+// outrun tells, after a pause, that a request on condition of a version is to be made anew: someone else, as the
+// controller that writes the status of a new object many times within a second, was faster.
+func (r *run) outrun(err error, attempt int) bool {
+	return apierrors.IsConflict(err) && attempt < maxOutrun && sleep(r.stop, time.Duration(attempt)*firstOutrunPause) == nil
 }
 
 func attemptsFor(err error) int {

@@ -19,6 +19,8 @@ import (
 // resets a field that its last owner drops, so that where nobody else owns it, the hand-over manager does
 // first. Where rules leave the fields to whoever writes them it gives them up again.
 func (s sending) letGoOfFields() (*observed, error) {
+	// before is what the hand-over manager had before the first attempt: the next finds what that one gave it.
+	var before []metav1.ManagedFieldsEntry
 	for attempt := 1; ; attempt++ {
 		live, err := s.get()
 		if apierrors.IsNotFound(err) {
@@ -27,11 +29,14 @@ func (s sending) letGoOfFields() (*observed, error) {
 		if err != nil {
 			return nil, err
 		}
+		if attempt == 1 {
+			before = entriesOf(live, HandOverManager)
+		}
 		// What others own beside us stays by itself as long as they do: hence the version.
 		version := live.GetResourceVersion()
 		if values := s.handedOver(live); values != nil {
 			o, err := s.applyAs(HandOverManager, values, version, false)
-			if apierrors.IsConflict(err) && attempt < maxAttempts {
+			if s.outrun(err, attempt) {
 				continue
 			}
 			if err != nil {
@@ -40,13 +45,13 @@ func (s sending) letGoOfFields() (*observed, error) {
 			version = o.resourceVersion
 		}
 		o, err := s.patch(version)
-		if apierrors.IsConflict(err) && attempt < maxAttempts {
+		if s.outrun(err, attempt) {
 			continue
 		}
 		if err != nil || !s.Unowned {
 			return o, err
 		}
-		return s.giveUp(o, entriesOf(live, HandOverManager))
+		return s.giveUp(o, before)
 	}
 }
 
@@ -264,7 +269,7 @@ func (s sending) changeOwners(change func([]metav1.ManagedFieldsEntry) ([]metav1
 			verb: "patch", method: http.MethodPatch, path: s.res.path(s.Namespace, s.Name), query: url.Values{"fieldManager": {HandOverManager}},
 			accept: acceptMetadata, contentType: string(types.MergePatchType), body: body, identity: s.Identity,
 		})
-		if apierrors.IsConflict(err) && attempt < maxAttempts {
+		if s.outrun(err, attempt) {
 			continue
 		}
 		if err != nil {

@@ -132,7 +132,7 @@ func (r *run) remove(j job, held plan.Held, propagation metav1.DeletionPropagati
 		case apierrors.IsNotFound(err):
 			after.removed = true
 			return nil
-		case apierrors.IsConflict(err) && attempt < maxAttempts:
+		case r.outrun(err, attempt):
 			if version, err = r.stillOurs(j, res, kind, held); err != nil {
 				return err
 			}
@@ -248,19 +248,11 @@ func (r *run) mayRecreate(j job, err error) bool {
 
 // recreate removes the object and creates it again. The pods of a StatefulSet stay and are taken over.
 func (s sending) recreate(uid string) (*observed, error) {
-	live, err := s.get()
+	err := s.removeOld(uid)
+	for attempt := 1; s.outrun(err, attempt); attempt++ {
+		err = s.removeOld(uid)
+	}
 	if err != nil {
-		return nil, err
-	}
-	o := fromObject(s.kind, live, nil)
-	if uid != "" && string(o.uid) != uid || !s.isOurs(o) {
-		return nil, fmt.Errorf("recreate: %w", errForeign)
-	}
-	propagation := metav1.DeletePropagationBackground
-	if s.kind.Kind == "StatefulSet" {
-		propagation = metav1.DeletePropagationOrphan
-	}
-	if _, err := s.delete(s.job, s.res, s.kind, string(o.uid), o.resourceVersion, propagation); err != nil && !apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("recreate: %w", err)
 	}
 	pause := firstPause
@@ -275,4 +267,25 @@ func (s sending) recreate(uid string) (*observed, error) {
 		}
 		pause = min(2*pause, maxRecreatePause)
 	}
+}
+
+// removeOld removes the object that is to be made anew, where it is still the one with the uid and ours.
+func (s sending) removeOld(uid string) error {
+	live, err := s.get()
+	if err != nil {
+		return err
+	}
+	o := fromObject(s.kind, live, nil)
+	if uid != "" && string(o.uid) != uid || !s.isOurs(o) {
+		return errForeign
+	}
+	propagation := metav1.DeletePropagationBackground
+	if s.kind.Kind == "StatefulSet" {
+		propagation = metav1.DeletePropagationOrphan
+	}
+	_, err = s.delete(s.job, s.res, s.kind, string(o.uid), o.resourceVersion, propagation)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
 }

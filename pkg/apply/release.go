@@ -63,7 +63,7 @@ func (r *run) letGo(j job) error {
 			verb: "patch", method: http.MethodPatch, path: res.path(j.Namespace, j.Name), query: url.Values{"fieldManager": {FieldManager}},
 			accept: acceptMetadata, contentType: string(types.MergePatchType), body: body, identity: j.Identity,
 		})
-		if apierrors.IsConflict(err) && attempt < maxAttempts {
+		if r.outrun(err, attempt) {
 			continue
 		}
 		if err == nil || apierrors.IsNotFound(err) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 	"sigs.k8s.io/structured-merge-diff/v6/value"
@@ -32,8 +31,7 @@ func lostOwners(held plan.Held) bool {
 // which of the other fields were ours; they stay, but for the items of lists of which Git sets others.
 func (s sending) reown() error {
 	changed, err := s.recordOwners()
-	for attempt := 1; apierrors.IsConflict(err) && attempt < maxAttempts; attempt++ {
-		// A controller has written a status meanwhile, say.
+	for attempt := 1; s.outrun(err, attempt); attempt++ {
 		changed, err = s.recordOwners()
 	}
 	if err != nil {

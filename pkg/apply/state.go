@@ -419,7 +419,7 @@ func (s *state) replaced(gk schema.GroupKind, listed map[types.NamespacedName]bo
 	}
 	eff := effectNone
 	if !k.synced {
-		k.synced, eff = true, effectForeign
+		k.synced, eff = true, k.firstTold()
 		s.version++
 	}
 	s.mu.Unlock()
@@ -474,7 +474,11 @@ func (s *state) notServed(gk schema.GroupKind) {
 	s.mu.Lock()
 	k := s.kind(gk)
 	eff := effectNone
-	if !k.synced || len(k.objects) > 0 {
+	if !k.synced {
+		eff = k.firstTold()
+		s.version++
+	}
+	if len(k.objects) > 0 {
 		eff = effectForeign
 		s.version++
 	}
@@ -678,6 +682,15 @@ func (s *state) require(gk schema.GroupKind, empty bool) {
 		k.synced = true
 	}
 	k.required = true
+}
+
+// firstTold says who has to hear that a kind was looked at for the first time. Nobody's waiting is in vain
+// for that, unless an ApplySet of ours lists the kind.
+func (k *kindState) firstTold() effect {
+	if k.required {
+		return effectForeign
+	}
+	return effectHealth
 }
 
 // missingKinds are the kinds that the inventory waits for, in no order.
