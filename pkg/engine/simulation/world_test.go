@@ -22,6 +22,7 @@ import (
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/engine"
+	"github.com/armada-sync/armada-sync/pkg/logtest"
 	"github.com/armada-sync/armada-sync/pkg/plan"
 	"github.com/armada-sync/armada-sync/pkg/render"
 	"github.com/armada-sync/armada-sync/pkg/render/build"
@@ -39,7 +40,7 @@ type world struct {
 	layout layout
 	fleet  *simfleet.Fleet
 	faults planted
-	log    *lockedBuffer
+	log    *logtest.Buffer
 	ran    []*process
 	tally  tally
 
@@ -75,7 +76,7 @@ type process struct {
 func newWorld(t *testing.T, seed uint64, faults planted) *world {
 	t.Helper()
 	w := &world{
-		t: t, layout: newLayout(seed), faults: faults, log: &lockedBuffer{},
+		t: t, layout: newLayout(seed), faults: faults, log: &logtest.Buffer{},
 		commits: map[string]commit{}, lying: map[string]bool{}, down: map[string]bool{},
 		labels: map[string]string{}, cordon: map[string]bool{}, watch: newWitness(),
 	}
@@ -333,22 +334,4 @@ func emptied(answer *http.Response) (*http.Response, error) {
 	answer.Body, answer.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	answer.Header.Del("Content-Length")
 	return answer, nil
-}
-
-// lockedBuffer collects the log.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
