@@ -151,7 +151,7 @@ func sourcesOf(snap plan.Snapshot) []string {
 		names[declaredID(&snap.Sources[i])] = true
 	}
 	for _, m := range snap.Members {
-		for _, o := range m.Objects {
+		for o := range m.Objects.All() {
 			if o.Source != "" {
 				names[o.Source] = true
 			}

@@ -372,7 +372,7 @@ func (s *installation) rightsSuffice(t *testing.T) {
 	// Drift in what is ours is seen by watch, and so are nodes and pods.
 	awaitThat(t, "objects are held and capacity is known", func() bool {
 		facts, err := m.Facts(t.Context())
-		return err == nil && facts.ResourceSummary != nil && len(m.Inventory().Objects) == len(applied())
+		return err == nil && facts.ResourceSummary != nil && m.Inventory().Objects.Len() == len(applied())
 	})
 	if problems := m.Problems(); len(problems) > 0 {
 		t.Errorf("problems with the account's rights: %v", problems)

@@ -92,7 +92,7 @@ func TestAnEmptyListProvesNothing(t *testing.T) {
 				cluster.CutConnections()
 				pass(time.Minute)
 				s.synced()
-				if n := len(s.member.Inventory().Objects); n != len(objects) {
+				if n := s.member.Inventory().Objects.Len(); n != len(objects) {
 					t.Errorf("%d objects are known, want %d: %s", n, len(objects), c.reason)
 				}
 				s.execute(s.plan(objects...))
@@ -132,7 +132,7 @@ func TestAnEmptyListAtTheStartRemovesNothing(t *testing.T) {
 		}
 		s.eventually("the truth is believed again", func() error {
 			cluster.CutConnections()
-			if n := len(s.member.Inventory().Objects); n != len(objects) {
+			if n := s.member.Inventory().Objects.Len(); n != len(objects) {
 				return fmt.Errorf("%d objects", n)
 			}
 			return nil
@@ -168,7 +168,7 @@ func TestAMemberIsRestoredFromAnOldBackup(t *testing.T) {
 		for _, gone := range []*unstructured.Unstructured{first[8], first[9], first[10]} {
 			s.absent(gone)
 		}
-		if n := len(s.member.Inventory().Objects); n != len(latest) {
+		if n := s.member.Inventory().Objects.Len(); n != len(latest) {
 			t.Errorf("%d objects are known, want %d", n, len(latest))
 		}
 		if got := s.parent("shop").GetAnnotations()["applyset.kubernetes.io/contains-group-kinds"]; got != "ConfigMap,Service" {

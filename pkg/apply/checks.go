@@ -3,9 +3,7 @@ package apply
 import (
 	"context"
 	"errors"
-	"maps"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -195,21 +193,15 @@ const compareSteps = 288
 // compareAll compares some objects at each step, so that each is compared about once in an interval.
 func (m *Member) compareAll(ctx context.Context) {
 	step := max(m.opts.FullCompareInterval/compareSteps, time.Second)
-	var round []v1alpha1.ObjectKey
+	var last v1alpha1.ObjectKey
 	due := 0.0
 	for sleep(ctx, step) == nil {
 		objects := m.state.all()
-		due += float64(len(objects)) * step.Seconds() / m.opts.FullCompareInterval.Seconds()
+		due += float64(objects.Len()) * step.Seconds() / m.opts.FullCompareInterval.Seconds()
 		for ; due >= 1; due-- {
-			if len(round) == 0 {
-				round = slices.Collect(maps.Keys(objects))
-			}
-			if len(round) == 0 {
-				break
-			}
-			key := round[0]
-			round = round[1:]
-			m.checks.add(check{kind: gkOfKey(key), name: nameOf(key), compare: true})
+			// Should the others be gone meanwhile, the next in order is still known.
+			last = objects.After(last).Key()
+			m.checks.add(check{kind: gkOfKey(last), name: nameOf(last), compare: true})
 		}
 	}
 }

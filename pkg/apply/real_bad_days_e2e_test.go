@@ -412,7 +412,7 @@ func restoredFromBackup(cluster *fleet.Cluster) func(*stage) {
 		s.becomes(latest...)
 		s.quiet(latest...)
 		s.absent(s.deployment("old", "", 0))
-		if n := len(s.member.Inventory().Objects); n != len(latest) {
+		if n := s.member.Inventory().Objects.Len(); n != len(latest) {
 			s.Errorf("%d objects are known, want %d", n, len(latest))
 		}
 	}

@@ -210,7 +210,7 @@ func killedServer(s *stage, cluster *fleet.Cluster) {
 		done <- err
 	}()
 	s.eventually("some of it is written", func() error {
-		if n := len(s.member.Inventory().Objects); n < 50 {
+		if n := s.member.Inventory().Objects.Len(); n < 50 {
 			return fmt.Errorf("%d objects", n)
 		}
 		return nil
@@ -229,7 +229,7 @@ func killedServer(s *stage, cluster *fleet.Cluster) {
 	}
 	s.insist(objects...)
 	s.quiet(objects...)
-	if n := len(s.member.Inventory().Objects); n != 300 {
+	if n := s.member.Inventory().Objects.Len(); n != 300 {
 		s.Errorf("%d objects", n)
 	}
 }

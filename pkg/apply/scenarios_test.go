@@ -749,7 +749,7 @@ func customResource(s *stage) {
 	s.try(s.plan())
 	s.eventually("all is gone", func() error {
 		s.try(s.plan())
-		if n := len(s.member.Inventory().Objects); n > 0 {
+		if n := s.member.Inventory().Objects.Len(); n > 0 {
 			return fmt.Errorf("%d objects", n)
 		}
 		return nil

@@ -217,8 +217,8 @@ func TestDeadCluster(t *testing.T) {
 					}
 					cancel()
 				}
-				if inv := s.member.Inventory(); inv.Reachable || len(inv.Objects) != 50 {
-					t.Errorf("reachable %v, %d objects", inv.Reachable, len(inv.Objects))
+				if inv := s.member.Inventory(); inv.Reachable || inv.Objects.Len() != 50 {
+					t.Errorf("reachable %v, %d objects", inv.Reachable, inv.Objects.Len())
 				}
 				if _, err := s.member.Execute(s.ctx, changed); !errors.Is(err, apply.ErrUnreachable) {
 					t.Errorf("the error is %v", err)
@@ -347,7 +347,7 @@ func TestCrashAtAnyMoment(t *testing.T) {
 			s.restart(nil)
 			s.insist(want...)
 			s.quiet(want...)
-			if n := len(s.member.Inventory().Objects); n != len(want) {
+			if n := s.member.Inventory().Objects.Len(); n != len(want) {
 				t.Errorf("moment %d: %d objects, want %d", moment, n, len(want))
 			}
 		})

@@ -140,7 +140,7 @@ func (s *stage) planFor(source string, manifests ...*unstructured.Unstructured) 
 	for _, m := range manifests {
 		op := plan.Operation{ObjectReference: ref(m), Action: v1alpha1.ActionCreate, Source: source, Manifest: m, Digest: digestOf(m)}
 		desired[op.Key()] = m
-		if h, ok := held[op.Key()]; ok {
+		if h := held.Get(op.Key()); h != nil {
 			op.ExpectedUID, op.ExpectedDigest = h.UID, h.Digest
 			op.Action = v1alpha1.ActionConfigure
 			if h.Digest == op.Digest && len(h.Detail().Drift) == 0 && owns(m, h.OwnedFields) {
@@ -156,8 +156,8 @@ func (s *stage) planFor(source string, manifests ...*unstructured.Unstructured) 
 		}
 		p.Operations = append(p.Operations, op)
 	}
-	for key, h := range held {
-		if desired[key] == nil && h.Source == source {
+	for h := range held.All() {
+		if desired[h.Key()] == nil && h.Source == source {
 			p.Operations = append(p.Operations, plan.Operation{
 				ObjectReference: h.ObjectReference, Action: v1alpha1.ActionPrune, Source: source,
 				ExpectedUID: h.UID, ExpectedDigest: h.Digest,
@@ -223,7 +223,7 @@ func (s *stage) quiet(manifests ...*unstructured.Unstructured) {
 }
 
 func (s *stage) held(m *unstructured.Unstructured) (plan.Held, bool) {
-	if h := s.member.Inventory().Objects[ref(m).Key()]; h != nil {
+	if h := s.member.Inventory().Objects.Get(ref(m).Key()); h != nil {
 		return *h, true
 	}
 	return plan.Held{}, false

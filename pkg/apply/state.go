@@ -37,7 +37,7 @@ type state struct {
 	sets map[string]string
 	// version counts changes; inventory is what was built of the latest one that was asked for.
 	version   uint64
-	inventory map[v1alpha1.ObjectKey]*plan.Held
+	inventory plan.Inventory
 	builtFrom uint64
 	// judged tells which kinds have a health rule.
 	judged func(schema.GroupKind) bool
@@ -83,7 +83,6 @@ type entry struct {
 	// held is shared with inventories: once it is in the state it is replaced, never changed.
 	held       *plan.Held
 	generation int64
-	setID      string
 	// found makes up held.Detail().Drift; nil: there is none.
 	found *found
 	// settled is the state that is known to be as we left it, or has been compared.
@@ -275,7 +274,7 @@ func (s *state) fill(k *kindState, e *entry, o *observed) {
 	}
 	h.UID, h.ResourceVersion = string(o.uid), o.resourceVersion
 	if id := o.setID(); s.sets[id] != "" {
-		e.setID, h.Source = one(id), s.sets[id]
+		h.Source = s.sets[id]
 	}
 	if d := o.annotations[v1alpha1.AnnotationDigest]; d != "" || ownsDigest(o.owned) {
 		h.Digest = one(d)
@@ -625,25 +624,25 @@ func (s *state) held(key v1alpha1.ObjectKey) (plan.Held, bool) {
 	return *k.objects[nameOf(key)].held, true
 }
 
-// all returns every object of ours. The map is shared; whoever gets it must not change it.
-func (s *state) all() map[v1alpha1.ObjectKey]*plan.Held {
+// all returns every object of ours.
+func (s *state) all() plan.Inventory {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.inventory != nil && s.builtFrom == s.version {
+	if s.builtFrom == s.version {
 		return s.inventory
 	}
 	count := 0
 	for _, k := range s.kinds {
 		count += len(k.objects)
 	}
-	out := make(map[v1alpha1.ObjectKey]*plan.Held, count)
+	objects := make([]*plan.Held, 0, count)
 	for _, k := range s.kinds {
 		for _, e := range k.objects {
-			out[e.held.Key()] = e.held
+			objects = append(objects, e.held)
 		}
 	}
-	s.inventory, s.builtFrom = out, s.version
-	return out
+	s.inventory, s.builtFrom = plan.NewInventory(objects), s.version
+	return s.inventory
 }
 
 // survivors are the kinds and namespaces of the objects of a set that are there now.
@@ -653,7 +652,7 @@ func (s *state) survivors(setID string) (groupKinds, namespaces []string) {
 	for gk, k := range s.kinds {
 		found := false
 		for name, e := range k.objects {
-			if e.setID == setID {
+			if e.held.Source == s.sets[setID] {
 				found = true
 				namespaces = append(namespaces, name.Namespace)
 			}

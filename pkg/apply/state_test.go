@@ -25,7 +25,7 @@ func TestALateEventDoesNotReviveWhatWasRemoved(t *testing.T) {
 			owned:       []byte(`{"f:metadata":{"f:annotations":{"f:armada-sync.io/digest":{}}}}`),
 		}
 	}
-	holds := func() bool { return s.all()[object("", "").key] != nil }
+	holds := func() bool { return s.all().Get(object("", "").key) != nil }
 
 	s.see(object("first", "10"))
 	if !holds() {

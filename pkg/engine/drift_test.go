@@ -342,7 +342,7 @@ func TestHealthRulesOfTheConfiguration(t *testing.T) {
 			t.Helper()
 			w.eventually(time.Minute, func() string {
 				cycle, _ := w.controller.engine.Latest()
-				h := cycle.Snapshot.Members["c"].Objects[key]
+				h := cycle.Snapshot.Members["c"].Objects.Get(key)
 				if h == nil {
 					return "it is not there"
 				}

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -162,14 +161,15 @@ func withUnschedulable(m plan.Member, counts map[v1alpha1.ObjectKey]int64) plan.
 	if len(counts) == 0 {
 		return m
 	}
-	m.Objects = maps.Clone(m.Objects)
+	objects := m.Objects.ByKey()
 	for key, n := range counts {
-		if held := m.Objects[key]; held != nil {
+		if held := objects[key]; held != nil {
 			counted := *held
 			counted.SetDetail(func(d *plan.HeldDetails) { d.Unschedulable = n })
-			m.Objects[key] = &counted
+			objects[key] = &counted
 		}
 	}
+	m.Objects = plan.InventoryOf(objects)
 	return m
 }
 

@@ -262,7 +262,7 @@ func (e *Engine) goneSources(members map[string]plan.Member) []string {
 	}
 	gone := map[string]bool{}
 	for _, m := range members {
-		for _, held := range m.Objects {
+		for held := range m.Objects.All() {
 			if !exists[qualified(held.Source)] {
 				gone[qualified(held.Source)] = true
 			}

@@ -24,7 +24,8 @@ func recoverPlacements(recorded []v1alpha1.Placement, members map[string]plan.Me
 		}
 	}
 	for cluster, m := range members {
-		for key, held := range m.Objects {
+		for held := range m.Objects.All() {
+			key := held.Key()
 			if held.Replicas == nil || complete[key] || listed[key][cluster] {
 				continue
 			}

@@ -97,7 +97,7 @@ func newView(cycle *engine.Cycle) *view {
 func (v *view) standing(cluster string, key v1alpha1.ObjectKey) standing {
 	s := standing{cluster: cluster, is: fine}
 	m := v.members[cluster]
-	copied, has := m.Objects[key]
+	copied := m.Objects.Get(key)
 	change := v.changes[cluster][key]
 	reason := v.failures[[2]string{cluster, key.String()}]
 	switch {
@@ -105,11 +105,11 @@ func (v *view) standing(cluster string, key v1alpha1.ObjectKey) standing {
 		s.is, s.message = failed, reason
 	case !m.Reachable:
 		s.is, s.message = unreachable, "the cluster cannot be reached"
-	case has && copied.Health == v1alpha1.HealthDegraded:
+	case copied != nil && copied.Health == v1alpha1.HealthDegraded:
 		s.is, s.message = degraded, cmp.Or(copied.Detail().HealthMessage, "degraded")
 	case change != nil && change.Action == v1alpha1.ActionSkip:
 		s.is, s.message = held, cmp.Or(change.Reason, string(change.Gate))
-	case !has:
+	case copied == nil:
 		s.is, s.message = missing, "not there yet"
 	case change != nil && change.Action != v1alpha1.ActionUnchanged:
 		s.is, s.message = progressing, "being changed"

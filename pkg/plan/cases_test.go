@@ -375,7 +375,7 @@ func (st step) apply(t failer, snap plan.Snapshot) plan.Snapshot {
 		if !known {
 			m.Reachable = true
 		}
-		m.Objects = maps.Clone(m.Objects)
+		objects := m.Objects.ByKey()
 		if change.Known != nil {
 			m.Known = *change.Known
 		}
@@ -383,8 +383,9 @@ func (st step) apply(t failer, snap plan.Snapshot) plan.Snapshot {
 			m.Reachable = *change.Reachable
 		}
 		for _, o := range change.Objects {
-			o.apply(t, m.Objects, name, snap.Now)
+			o.apply(t, objects, name, snap.Now)
 		}
+		m.Objects = plan.InventoryOf(objects)
 		snap.Members[name] = m
 	}
 	snap.Clusters = slices.Clone(snap.Clusters)

@@ -58,7 +58,7 @@ func (c *computation) goesAway(key v1alpha1.ObjectKey, cluster int) bool {
 		return false
 	}
 	ch := &c.changes[cluster][i]
-	return ch.Action == v1alpha1.ActionPrune && !ch.release && ch.Gate != v1alpha1.GateMove.Of(moveTogether)
+	return ch.Action == v1alpha1.ActionPrune && !ch.pair.more().release && ch.Gate != v1alpha1.GateMove.Of(moveTogether)
 }
 
 // classKind is a kind that objects name by its names alone.

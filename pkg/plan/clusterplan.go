@@ -130,7 +130,7 @@ func (p *Plan) operation(ch *ObjectChange) (Operation, error) {
 	op := Operation{
 		ObjectReference: ch.ObjectReference, Action: ch.Action, Gate: ch.Gate, Source: ch.Source, Digest: ch.Digest,
 		Replicas: ch.Replicas, Reason: ch.Reason,
-		Release: ch.release,
+		Release: ch.pair.more().release,
 	}
 	op.ExpectedUID, op.ExpectedDigest = ch.pair.expected()
 	if s := p.at.byName[ch.Source]; s != nil && s.Spec.Tenant != nil {
@@ -147,7 +147,7 @@ func (p *Plan) operation(ch *ObjectChange) (Operation, error) {
 	if err != nil {
 		return Operation{}, fmt.Errorf("render %s: %w", ch.ObjectReference, err)
 	}
-	op.Manifest, op.HandOver, op.Adopt = asSent(rendered.Object), ch.pair.handOver, t.adopt
+	op.Manifest, op.HandOver, op.Adopt = asSent(rendered.Object), ch.pair.more().handOver, t.adopt
 	for _, f := range t.lent {
 		if f.in(op.Manifest.Object) {
 			op.OnCreateOnly = append(op.OnCreateOnly, f.pointer)

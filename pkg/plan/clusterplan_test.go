@@ -90,10 +90,8 @@ func TestOperationsAreInOrder(t *testing.T) {
 	// Removal goes the other way, but what leads traffic to the rest goes first. Of the waves of what
 	// is gone from Git nothing is known.
 	held := plan.NextSnapshot(p, snap)
-	for key, h := range held.Members["eu-1"].Objects {
-		confirmed := *h
-		confirmed.SetDetail(func(d *plan.HeldDetails) { d.Prune = "confirm" })
-		held.Members["eu-1"].Objects[key] = &confirmed
+	for h := range held.Members["eu-1"].Objects.All() {
+		h.SetDetail(func(d *plan.HeldDetails) { d.Prune = "confirm" })
 	}
 	trees[0].Objects, trees[0].AllowPrune = nil, trees[0].Revision
 	want = []string{
@@ -282,11 +280,11 @@ func TestSecretsStaySecret(t *testing.T) {
 func onlyDigests(snap plan.Snapshot) plan.Snapshot {
 	members := map[string]plan.Member{}
 	for name, m := range snap.Members {
-		objects := map[v1alpha1.ObjectKey]*plan.Held{}
-		for key, h := range m.Objects {
-			objects[key] = &plan.Held{ObjectReference: h.ObjectReference, Source: h.Source, Digest: h.Digest, Health: h.Health}
+		var objects []*plan.Held
+		for h := range m.Objects.All() {
+			objects = append(objects, &plan.Held{ObjectReference: h.ObjectReference, Source: h.Source, Digest: h.Digest, Health: h.Health})
 		}
-		members[name] = plan.Member{Known: true, Reachable: true, Objects: objects}
+		members[name] = plan.Member{Known: true, Reachable: true, Objects: plan.NewInventory(objects)}
 	}
 	snap.Members = members
 	return snap

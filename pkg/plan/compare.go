@@ -32,18 +32,43 @@ const (
 
 // pair is one object on one cluster: what the executor and the printers need beyond the change.
 type pair struct {
+	// item is nil for what Git no longer declares.
+	item   *item
+	target *target
+	// held is what the cluster holds; nil: nothing.
+	held *Held
+	// rest is nil where there is nothing of it, as for most: there is one pair for each object on each cluster.
+	// more reads it, note changes it.
+	rest *pairRest
+}
+
+// pairRest is what is worth telling of few pairs.
+type pairRest struct {
 	// drift says that someone else changed the object; nil: nobody did.
 	drift *drift
-	// item is nil for what Git no longer declares.
-	item    *item
-	cluster int
-	target  *target
-	// held is what the cluster holds; nil: nothing.
-	held     *Held
+	// handOver are fields, as JSON pointers, whose live values are handed over.
 	handOver []string
 	cause    removalCause
 	// drifted tells that someone else changed the live object.
 	drifted bool
+	// release tells of a prune that the object stays and only what is ours on it goes.
+	release bool
+}
+
+// more returns the rest; zero where there is none, as of a change that was read back.
+func (p *pair) more() pairRest {
+	if p == nil || p.rest == nil {
+		return pairRest{}
+	}
+	return *p.rest
+}
+
+// note changes the rest.
+func (p *pair) note(change func(*pairRest)) {
+	if p.rest == nil {
+		p.rest = &pairRest{}
+	}
+	change(p.rest)
 }
 
 // expected is what the plan saw of the object: its uid and the digest that was applied last.
@@ -79,7 +104,7 @@ func (c *computation) compare(it *item, t *target) ObjectChange {
 	ch := ObjectChange{
 		ObjectReference: it.ref, Digest: t.rendered.shown, Overrides: t.rendered.overrides,
 		Source: it.source.Source, Replicas: t.replicas,
-		pair: &pair{item: it, cluster: t.cluster, target: t, held: c.member(t.cluster).Objects[it.key]},
+		pair: &pair{item: it, target: t, held: c.member(t.cluster).Objects.Get(it.key)},
 	}
 	if gate, reason := c.holdBack(it, t, held, isHeld); gate != "" {
 		ch.Action, ch.Gate, ch.Reason = v1alpha1.ActionSkip, gate, reason
@@ -92,18 +117,18 @@ func (c *computation) compare(it *item, t *target) ObjectChange {
 		ch.Action = v1alpha1.ActionCreate
 		return ch
 	}
-	ch.pair.handOver = c.letGo(it, t, held)
+	handOver := c.letGo(it, t, held)
 	why, drifted := c.difference(it, t, held)
-	ch.pair.drifted = drifted
 	switch {
 	case drifted:
+		ch.pair.note(func(r *pairRest) { r.drifted = true })
 		c.noteDrift(&ch, v1alpha1.DriftRepaired)
 	case c.ignores(t, held, func() map[string]any { return c.whole(it, t) }):
 		c.noteDrift(&ch, v1alpha1.DriftIgnored)
 	}
 	switch {
-	case len(ch.pair.handOver) > 0:
-		ch.Action, ch.Reason = v1alpha1.ActionConfigure, "lets go of "+strings.Join(ch.pair.handOver, ", ")
+	case len(handOver) > 0:
+		ch.Action, ch.Reason = v1alpha1.ActionConfigure, "lets go of "+strings.Join(handOver, ", ")
 	case why == "":
 		ch.Action, t.settled = v1alpha1.ActionUnchanged, true
 	case drifted && it.GetAnnotations()[v1alpha1.AnnotationDrift] == "report":
@@ -113,8 +138,11 @@ func (c *computation) compare(it *item, t *target) ObjectChange {
 		ch.Action, ch.Reason = v1alpha1.ActionConfigure, why
 		if held.OwnedFields == "" {
 			// Whether they were ours is not known; handing over what was not harms nothing.
-			ch.pair.handOver = pointers(t.lent)
+			handOver = pointers(t.lent)
 		}
+	}
+	if len(handOver) > 0 {
+		ch.pair.note(func(r *pairRest) { r.handOver = handOver })
 	}
 	return ch
 }

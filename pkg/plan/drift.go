@@ -32,7 +32,7 @@ type drift struct {
 
 // noteDrift remembers that someone else changed an object, for those who list that.
 func (c *computation) noteDrift(ch *ObjectChange, handling v1alpha1.DriftHandling) {
-	ch.pair.drift = &drift{handling: handling, at: c}
+	ch.pair.note(func(r *pairRest) { r.drift = &drift{handling: handling, at: c} })
 }
 
 // ignores tells whether someone else has a field that a rule leaves to others.
@@ -111,8 +111,8 @@ func (p *Plan) Drift(cluster string) []v1alpha1.ObjectDrift {
 	var all []v1alpha1.ObjectDrift
 	changes := p.Changes(cluster)
 	for i := range changes {
-		if ch := &changes[i]; ch.pair != nil && ch.pair.drift != nil {
-			all = append(all, ch.pair.drift.at.describe(cluster, ch))
+		if ch := &changes[i]; ch.pair.more().drift != nil {
+			all = append(all, ch.pair.rest.drift.at.describe(cluster, ch))
 		}
 	}
 	SortDrift(all)
@@ -124,8 +124,8 @@ func (p *Plan) CountDrift(cluster string) map[v1alpha1.DriftHandling]int {
 	count := map[v1alpha1.DriftHandling]int{}
 	changes := p.Changes(cluster)
 	for i := range changes {
-		if ch := &changes[i]; ch.pair != nil && ch.pair.drift != nil {
-			count[ch.pair.drift.handling]++
+		if d := changes[i].pair.more().drift; d != nil {
+			count[d.handling]++
 		}
 	}
 	return count
@@ -142,9 +142,8 @@ func SortDrift(all []v1alpha1.ObjectDrift) {
 
 // describe says which fields of an object differ, who has them, and since when.
 func (c *computation) describe(cluster string, ch *ObjectChange) v1alpha1.ObjectDrift {
-	it, t := ch.pair.item, ch.pair.target
-	held, _ := c.held(ch.pair.cluster, it.key)
-	d := v1alpha1.ObjectDrift{Cluster: cluster, ObjectReference: ch.ObjectReference, Source: ch.Source, Handling: ch.pair.drift.handling}
+	it, t, held := ch.pair.item, ch.pair.target, ch.pair.held
+	d := v1alpha1.ObjectDrift{Cluster: cluster, ObjectReference: ch.ObjectReference, Source: ch.Source, Handling: ch.pair.more().drift.handling}
 	if d.Handling == v1alpha1.DriftPaused {
 		until := metav1.NewTime(held.Detail().PausedUntil)
 		d.Until = &until
@@ -242,17 +241,17 @@ func (c *cache) owned(fields string, f lentField, digest string, manifest func()
 // DriftOf returns what someone else did to one object on a cluster; false for nothing.
 func (p *Plan) DriftOf(cluster string, key v1alpha1.ObjectKey) (v1alpha1.ObjectDrift, bool) {
 	ch := p.change(cluster, key)
-	if ch == nil || ch.pair == nil || ch.pair.drift == nil {
+	if ch == nil || ch.pair.more().drift == nil {
 		return v1alpha1.ObjectDrift{}, false
 	}
-	return ch.pair.drift.at.describe(cluster, ch), true
+	return ch.pair.rest.drift.at.describe(cluster, ch), true
 }
 
 // DriftHandling returns what is done about an object that someone else changed; false where nobody did.
 func (p *Plan) DriftHandling(cluster string, key v1alpha1.ObjectKey) (v1alpha1.DriftHandling, bool) {
 	ch := p.change(cluster, key)
-	if ch == nil || ch.pair == nil || ch.pair.drift == nil {
+	if ch == nil || ch.pair.more().drift == nil {
 		return "", false
 	}
-	return ch.pair.drift.handling, true
+	return ch.pair.rest.drift.handling, true
 }

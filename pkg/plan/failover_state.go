@@ -25,7 +25,8 @@ func (p *Plan) Preserved(cluster string) map[v1alpha1.ObjectKey]map[string]strin
 		return nil
 	}
 	var all map[v1alpha1.ObjectKey]map[string]string
-	for key := range p.at.member(i).Objects {
+	for held := range p.at.member(i).Objects.All() {
+		key := held.Key()
 		it := p.at.byKey[key]
 		if it == nil || it.owner == nil {
 			continue

@@ -163,7 +163,7 @@ func (c *computation) reportNotServed() {
 func (c *computation) reportDataPrunes(cluster int) {
 	for _, ch := range c.changes[cluster] {
 		gk := groupKind{ch.Group(), ch.Kind}
-		if ch.Action != v1alpha1.ActionPrune || ch.release || !dataKinds[gk] && gk != (groupKind{"apps", "StatefulSet"}) {
+		if ch.Action != v1alpha1.ActionPrune || ch.pair.more().release || !dataKinds[gk] && gk != (groupKind{"apps", "StatefulSet"}) {
 			continue
 		}
 		ref := ch.ObjectReference
@@ -206,7 +206,7 @@ func (c *computation) recheckAt() time.Time {
 		sooner(until.Time)
 	}
 	for _, m := range c.snap.Members {
-		for _, held := range m.Objects {
+		for held := range m.Objects.All() {
 			if !held.Detail().PausedUntil.Equal(UnreadablePause()) {
 				sooner(held.Detail().PausedUntil)
 			}

@@ -36,7 +36,7 @@ func fleetLimits() v1alpha1.Limits {
 // Now is the time at which the snapshot was taken, else the Unix epoch. A cluster without an
 // Inventory holds nothing that is known; one whose Ready condition is Unknown cannot be reached.
 func ReadFleet(file string, data []byte) (Snapshot, []v1alpha1.Problem) {
-	r := &fleetReader{places: map[string]v1alpha1.Position{}, held: map[string]map[v1alpha1.ObjectKey]*Held{}}
+	r := &fleetReader{places: map[string]v1alpha1.Position{}, held: map[string]Inventory{}}
 	docs, problems := fleetLimits().DecodeStream(file, data)
 	r.problems = problems
 	r.snap.Facts = map[string]v1alpha1.ClusterFactsSpec{}
@@ -63,7 +63,7 @@ type fleetReader struct {
 	// places are where what may be there once was declared, by what it is.
 	places map[string]v1alpha1.Position
 	// held are the inventories by cluster.
-	held map[string]map[v1alpha1.ObjectKey]*Held
+	held map[string]Inventory
 	// mentions are clusters that a document speaks of.
 	mentions []mention
 }
@@ -150,8 +150,8 @@ func (r *fleetReader) mentionTargets(d v1alpha1.Document, p *v1alpha1.Placement)
 	}
 }
 
-// heldObjects returns an inventory's objects by key.
-func heldObjects(objects []v1alpha1.InventoryObject) map[v1alpha1.ObjectKey]*Held {
+// heldObjects returns the objects of a document; of those that are named twice the last one.
+func heldObjects(objects []v1alpha1.InventoryObject) Inventory {
 	held := make(map[v1alpha1.ObjectKey]*Held, len(objects))
 	for i := range objects {
 		o := &objects[i]
@@ -167,7 +167,7 @@ func heldObjects(objects []v1alpha1.InventoryObject) map[v1alpha1.ObjectKey]*Hel
 		})
 		held[o.Key()] = h
 	}
-	return held
+	return InventoryOf(held)
 }
 
 // finish sorts what was read and derives the rest of the snapshot from it.
@@ -320,9 +320,9 @@ func (w *fleetWriter) config(spec v1alpha1.ConfigSpec) {
 }
 
 // inventory writes what a member holds, one object a line, since there can be very many.
-func (w *fleetWriter) inventory(cluster string, objects map[v1alpha1.ObjectKey]*Held) {
+func (w *fleetWriter) inventory(cluster string, objects Inventory) {
 	w.document(v1alpha1.KindInventory, v1alpha1.Inventory{Spec: v1alpha1.InventorySpec{Cluster: cluster}})
-	if len(objects) == 0 {
+	if objects.Len() == 0 {
 		return
 	}
 	w.out.WriteString("  objects:\n")
@@ -336,21 +336,16 @@ func (w *fleetWriter) inventory(cluster string, objects map[v1alpha1.ObjectKey]*
 }
 
 // inventoryObjects returns what a fleet file says about held objects, in order.
-func inventoryObjects(objects map[v1alpha1.ObjectKey]*Held) []v1alpha1.InventoryObject {
-	keys := make([]v1alpha1.ObjectKey, 0, len(objects))
-	for key := range objects {
-		keys = append(keys, key)
-	}
-	slices.SortFunc(keys, v1alpha1.ObjectKey.Compare)
-	list := make([]v1alpha1.InventoryObject, 0, len(keys))
-	for _, key := range keys {
-		h, d := objects[key], objects[key].Detail()
+func inventoryObjects(objects Inventory) []v1alpha1.InventoryObject {
+	list := make([]v1alpha1.InventoryObject, 0, objects.Len())
+	for h := range objects.All() {
+		d := h.Detail()
 		o := v1alpha1.InventoryObject{
 			ObjectReference: h.ObjectReference, Digest: h.Digest, Source: h.Source, Health: h.Health,
 			Replicas: h.Replicas, Prune: d.Prune, Drift: d.Drift, Terminating: h.Terminating,
 			Unschedulable: d.Unschedulable, State: d.State,
 		}
-		if key.Group == "" && key.Kind == "Secret" {
+		if h.Group() == "" && h.Kind == "Secret" {
 			o.Digest = ""
 		}
 		if !d.PausedUntil.IsZero() {

@@ -94,12 +94,12 @@ func TestReadFleet(t *testing.T) {
 	want := map[string]plan.Member{
 		"ap-1": {Reachable: true},
 		"us-1": {},
-		"eu-1": {Known: true, Reachable: true, Objects: map[v1alpha1.ObjectKey]*plan.Held{
-			web.Key():    {ObjectReference: web, Digest: "v1:d1", Source: "shop", Health: v1alpha1.HealthHealthy, Replicas: &five},
-			config.Key(): {ObjectReference: config, Digest: "v1:d2", Source: "shop", Details: &plan.HeldDetails{Prune: "confirm", PausedUntil: paused}},
-		}},
+		"eu-1": {Known: true, Reachable: true, Objects: plan.NewInventory([]*plan.Held{
+			{ObjectReference: web, Digest: "v1:d1", Source: "shop", Health: v1alpha1.HealthHealthy, Replicas: &five},
+			{ObjectReference: config, Digest: "v1:d2", Source: "shop", Details: &plan.HeldDetails{Prune: "confirm", PausedUntil: paused}},
+		})},
 	}
-	if diff := cmp.Diff(want, snap.Members, cmpopts.IgnoreUnexported(plan.HeldDetails{})); diff != "" {
+	if diff := cmp.Diff(want, snap.Members, cmp.AllowUnexported(plan.Inventory{}), cmpopts.IgnoreUnexported(plan.HeldDetails{})); diff != "" {
 		t.Error(diff)
 	}
 	facts := snap.Facts["eu-1"]
@@ -172,7 +172,7 @@ func TestReadFleetProblems(t *testing.T) {
 // sameSnapshot compares snapshots without the positions of documents.
 func sameSnapshot() cmp.Options {
 	return cmp.Options{
-		cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(plan.HeldDetails{}),
+		cmpopts.EquateEmpty(), cmp.AllowUnexported(plan.Inventory{}), cmpopts.IgnoreUnexported(plan.HeldDetails{}),
 		cmpopts.IgnoreFields(v1alpha1.Cluster{}, "Position", "TypeMeta"), cmpopts.IgnoreFields(v1alpha1.Placement{}, "TypeMeta"),
 		cmp.Comparer(func(a, b resource.Quantity) bool { return a.Cmp(b) == 0 }),
 	}
@@ -252,9 +252,9 @@ func TestFleetDigest(t *testing.T) {
 // TestSecretDigestsStayOut writes a Secret's digest, which is made with a key, and looks for it.
 func TestSecretDigestsStayOut(t *testing.T) {
 	ref := v1alpha1.ObjectReference{APIVersion: "v1", Kind: "Secret", Namespace: "shop", Name: "key"}
-	snap := plan.Snapshot{Members: map[string]plan.Member{"a": {Known: true, Objects: map[v1alpha1.ObjectKey]*plan.Held{
-		ref.Key(): {ObjectReference: ref, Digest: "v1:canary-7f3a", OwnedFields: "canary-7f3a", UID: "canary-7f3a"},
-	}}}}
+	snap := plan.Snapshot{Members: map[string]plan.Member{"a": {Known: true, Objects: plan.NewInventory([]*plan.Held{
+		{ObjectReference: ref, Digest: "v1:canary-7f3a", OwnedFields: "canary-7f3a", UID: "canary-7f3a"},
+	})}}}
 	if data := write(t, snap); bytes.Contains(data, []byte("canary")) || !bytes.Contains(data, []byte("Secret")) {
 		t.Errorf("%s", data)
 	}
@@ -354,8 +354,8 @@ func drawCluster(t *rapid.T, name string) v1alpha1.Cluster {
 	return c
 }
 
-func drawHeld(t *rapid.T) map[v1alpha1.ObjectKey]*plan.Held {
-	held := map[v1alpha1.ObjectKey]*plan.Held{}
+func drawHeld(t *rapid.T) plan.Inventory {
+	var held []*plan.Held
 	for i := range rapid.IntRange(0, 4).Draw(t, "objects") {
 		ref := v1alpha1.ObjectReference{
 			APIVersion: rapid.SampledFrom([]string{"v1", "apps/v1"}).Draw(t, "version"), Kind: "Thing",
@@ -373,9 +373,9 @@ func drawHeld(t *rapid.T) map[v1alpha1.ObjectKey]*plan.Held {
 			h.Replicas = &share
 			h.SetDetail(func(d *plan.HeldDetails) { d.Drift, d.PausedUntil = []string{"/spec/a~1b", "/\u2028<"}, drawTime(t) })
 		}
-		held[ref.Key()] = &h
+		held = append(held, &h)
 	}
-	return held
+	return plan.NewInventory(held)
 }
 
 func drawPlacement(t *rapid.T, kind string, i int) v1alpha1.Placement {
@@ -430,12 +430,12 @@ func BenchmarkReadFleet(b *testing.B) {
 	for i := range 50 {
 		name := fmt.Sprintf("c%d", i)
 		snap.Clusters = append(snap.Clusters, v1alpha1.Cluster{ObjectMeta: metav1.ObjectMeta{Name: name}})
-		held := map[v1alpha1.ObjectKey]*plan.Held{}
+		held := make([]*plan.Held, 0, 1000)
 		for j := range 1000 {
 			ref := v1alpha1.ObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "shop", Name: fmt.Sprintf("web-%d", j)}
-			held[ref.Key()] = &plan.Held{ObjectReference: ref, Source: "armada-system/shop", Digest: "v1:" + strings.Repeat("0", 64), Health: v1alpha1.HealthHealthy}
+			held = append(held, &plan.Held{ObjectReference: ref, Source: "armada-system/shop", Digest: "v1:" + strings.Repeat("0", 64), Health: v1alpha1.HealthHealthy})
 		}
-		snap.Members[name] = plan.Member{Known: true, Reachable: true, Objects: held}
+		snap.Members[name] = plan.Member{Known: true, Reachable: true, Objects: plan.NewInventory(held)}
 	}
 	data := write(b, snap)
 	b.SetBytes(int64(len(data)))

@@ -373,7 +373,7 @@ func (v *preview) noteRestart(cluster string, ch *ObjectChange, diff []fieldChan
 func (v *preview) podsOn(cluster string, ch *ObjectChange) int64 {
 	it, c := ch.pair.item, v.head.at
 	if it.key.Kind == "DaemonSet" {
-		if n := c.clusters[ch.pair.cluster].Status.NodeSummary; n != nil {
+		if n := c.clusters[c.clusterN[cluster]].Status.NodeSummary; n != nil {
 			return int64(n.ReadyNum)
 		}
 		return 0

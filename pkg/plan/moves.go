@@ -47,7 +47,7 @@ func (c *computation) gateMoves() {
 	for i := range c.changes {
 		for j := range c.changes[i] {
 			ch := &c.changes[i][j]
-			if it := ch.pair.item; it != nil && ch.pair.cause == causeMoved {
+			if it := ch.pair.item; it != nil && ch.pair.more().cause == causeMoved {
 				c.moves = append(c.moves, departure{item: it, cluster: i, change: ch})
 			}
 		}

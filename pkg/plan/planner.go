@@ -204,7 +204,7 @@ func (c *computation) member(cluster int) Member { return c.snap.Members[c.clust
 
 // held returns an object that a cluster holds.
 func (c *computation) held(cluster int, k v1alpha1.ObjectKey) (Held, bool) {
-	if h := c.member(cluster).Objects[k]; h != nil {
+	if h := c.member(cluster).Objects.Get(k); h != nil {
 		return *h, true
 	}
 	return Held{}, false

@@ -75,7 +75,7 @@ func (v *preview) knowsHeld(c *v1alpha1.Cluster) bool { return v.base.at.snap.Me
 
 // knowsDrift tells whether the snapshot says of any object on a cluster who owns its fields.
 func (v *preview) knowsDrift(c *v1alpha1.Cluster) bool {
-	for _, held := range v.base.at.snap.Members[c.Name].Objects {
+	for held := range v.base.at.snap.Members[c.Name].Objects.All() {
 		if held.OwnedFields != "" || len(held.Detail().Drift) > 0 {
 			return true
 		}

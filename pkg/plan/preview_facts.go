@@ -37,7 +37,7 @@ func (v *preview) drift() []ReportDrift {
 	clusters := map[key][]string{}
 	for _, cc := range v.base.Clusters {
 		for i := range cc.Objects {
-			if ch := &cc.Objects[i]; ch.pair != nil && ch.pair.drifted {
+			if ch := &cc.Objects[i]; ch.pair.more().drifted {
 				k := key{ch.ObjectReference, ch.Reason}
 				clusters[k] = append(clusters[k], cc.Name)
 			}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -240,8 +239,8 @@ func TestPruneIsProven(t *testing.T) {
 				if ch.Action != v1alpha1.ActionPrune {
 					continue
 				}
-				held, ok := snap.Members[c.Name].Objects[ch.Key()]
-				if !ok {
+				held := snap.Members[c.Name].Objects.Get(ch.Key())
+				if held == nil {
 					t.Fatalf("%s: prunes %s, which it does not hold", c.Name, ch.ObjectReference)
 				}
 				switch s := sources[held.Source]; {
@@ -274,8 +273,8 @@ func TestAHealthyCopyStays(t *testing.T) {
 			before, after := map[v1alpha1.ObjectKey]int{}, map[v1alpha1.ObjectKey]int{}
 			for _, c := range p.Clusters {
 				for _, ch := range c.Objects {
-					held, ok := snap.Members[c.Name].Objects[ch.Key()]
-					if !inGit[ch.Key()] || !ok || held.Health != v1alpha1.HealthHealthy {
+					held := snap.Members[c.Name].Objects.Get(ch.Key())
+					if !inGit[ch.Key()] || held == nil || held.Health != v1alpha1.HealthHealthy {
 						continue
 					}
 					before[ch.Key()]++
@@ -300,13 +299,16 @@ func TestAHealthyCopyStays(t *testing.T) {
 func sicken(t *rapid.T, snap plan.Snapshot) {
 	for _, name := range clusterNames {
 		m := snap.Members[name]
-		for _, key := range slices.SortedFunc(maps.Keys(m.Objects), v1alpha1.ObjectKey.Compare) {
-			if held := m.Objects[key]; key.Kind == "Deployment" && rapid.IntRange(0, 2).Draw(t, "sick") == 0 {
+		objects := m.Objects.ByKey()
+		for held := range m.Objects.All() {
+			if held.Kind == "Deployment" && rapid.IntRange(0, 2).Draw(t, "sick") == 0 {
 				sick := *held
 				sick.Health = v1alpha1.HealthDegraded
-				m.Objects[key] = &sick
+				objects[held.Key()] = &sick
 			}
 		}
+		m.Objects = plan.InventoryOf(objects)
+		snap.Members[name] = m
 	}
 }
 

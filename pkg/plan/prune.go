@@ -9,7 +9,7 @@ import (
 )
 
 // removalCause says what proves that a held object may go.
-type removalCause int
+type removalCause uint8
 
 const (
 	causeNone removalCause = iota
@@ -22,13 +22,12 @@ const (
 // removeRest decides about everything that a cluster holds and that does not belong there.
 func (c *computation) removeRest() {
 	for i := range c.clusters {
-		objects := c.member(i).Objects
-		for _, key := range sortedKeys(objects) {
-			it := c.byKey[key]
+		for held := range c.member(i).Objects.All() {
+			it := c.byKey[held.Key()]
 			if it != nil && it.goesTo(i) {
 				continue
 			}
-			c.changes[i] = append(c.changes[i], c.remove(i, it, objects[key]))
+			c.changes[i] = append(c.changes[i], c.remove(i, it, held))
 		}
 		// From here on changes stay in their places, so that moves may point at them.
 		slices.SortFunc(c.changes[i], func(a, b ObjectChange) int { return a.Compare(b.ObjectReference) })
@@ -39,10 +38,11 @@ func (c *computation) removeRest() {
 
 // remove decides about one held object that does not belong on a cluster.
 func (c *computation) remove(cluster int, it *item, held *Held) ObjectChange {
+	rest := &pairRest{cause: causeGone}
 	ch := ObjectChange{
 		ObjectReference: held.ObjectReference, Action: v1alpha1.ActionPrune, Digest: held.Digest,
 		Overrides: []string{}, Source: held.Source, Replicas: held.Replicas,
-		pair: &pair{item: it, cluster: cluster, held: held, cause: causeGone},
+		pair: &pair{item: it, held: held, rest: rest},
 	}
 	if ch.APIVersion == "v1" && ch.Kind == "Secret" {
 		ch.Digest = ""
@@ -52,11 +52,11 @@ func (c *computation) remove(cluster int, it *item, held *Held) ObjectChange {
 		ch.Source = source.Source
 	}
 	if it != nil {
-		ch.pair.cause = causeMoved
+		rest.cause = causeMoved
 	}
 	var gate v1alpha1.Gate
 	var reason string
-	if ch.release = source != nil && source.orphans(); !ch.release {
+	if rest.release = source != nil && source.orphans(); !rest.release {
 		gate, reason = c.keep(cluster, it, *held, source)
 	}
 	if gate == "" && !c.reachable(cluster) {
@@ -65,12 +65,12 @@ func (c *computation) remove(cluster int, it *item, held *Held) ObjectChange {
 	if gate != "" {
 		ch.Action, ch.Gate, ch.Reason = v1alpha1.ActionSkip, gate, reason
 		if gate != v1alpha1.GateMove.Of(moveUnreachable) {
-			ch.pair.cause = causeNone
+			rest.cause = causeNone
 		}
 		return ch
 	}
 	ch.Reason = "gone from Git"
-	if ch.release {
+	if rest.release {
 		ch.Reason = "its source is deleted and leaves it behind (deletionPolicy: Orphan); what is ours on it goes"
 	} else if it != nil {
 		ch.Reason = "its decision names other clusters"
@@ -293,7 +293,7 @@ func (c *computation) guardLastObjects() {
 }
 
 func goesFromGit(ch *ObjectChange) bool {
-	return !ch.release && ch.Action == v1alpha1.ActionPrune && ch.pair.cause == causeGone
+	return ch.Action == v1alpha1.ActionPrune && !ch.pair.more().release && ch.pair.more().cause == causeGone
 }
 
 // pruneAllowed tells whether somebody lifted the limits for exactly this revision, written in full
@@ -341,7 +341,7 @@ func (c *computation) guardLargePrunes() {
 // hold turns a change into one that leaves the object as it is.
 func (ch *ObjectChange) hold(detail, reason string) {
 	ch.Action, ch.Gate, ch.Reason = v1alpha1.ActionSkip, v1alpha1.GateHeld.Of(detail), reason
-	ch.pair.cause = causeNone
+	ch.pair.note(func(r *pairRest) { r.cause = causeNone })
 }
 
 // guardNamespaces keeps a namespace in which something of ours stays or still waits to go.
@@ -354,7 +354,7 @@ func (c *computation) guardNamespaces() {
 			}
 		}
 		for j := range c.changes[i] {
-			if ch := &c.changes[i][j]; ch.Action == v1alpha1.ActionPrune && !ch.release && isNamespace(ch.ObjectReference) && inUse[ch.Name] {
+			if ch := &c.changes[i][j]; ch.Action == v1alpha1.ActionPrune && !ch.pair.more().release && isNamespace(ch.ObjectReference) && inUse[ch.Name] {
 				ch.hold(heldInUse, "something of ours is still in it")
 			}
 		}

@@ -252,14 +252,11 @@ func NextSnapshot(p *Plan, snap Snapshot) Snapshot {
 	next.Rollouts = p.rollouts
 	for _, cc := range p.Clusters {
 		before, known := snap.Members[cc.Name]
-		after := Member{Known: true, Reachable: before.Reachable || !known, Objects: maps.Clone(before.Objects)}
-		if after.Objects == nil {
-			after.Objects = map[v1alpha1.ObjectKey]*Held{}
-		}
+		objects := before.Objects.ByKey()
 		for i := range cc.Objects {
-			p.carryOut(&cc.Objects[i], after.Objects, snap.Now)
+			p.carryOut(&cc.Objects[i], objects, snap.Now)
 		}
-		next.Members[cc.Name] = after
+		next.Members[cc.Name] = Member{Known: true, Reachable: before.Reachable || !known, Objects: InventoryOf(objects)}
 	}
 	return next
 }

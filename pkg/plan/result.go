@@ -138,7 +138,7 @@ func (o *outcome) judge(action v1alpha1.Action, ref v1alpha1.ObjectReference, cl
 		return ResultDone, o.unhealthy(i, ref.Key())
 	case ch.Gate != "":
 		return waitsOrDiffers(ch)
-	case ch.pair.drifted:
+	case ch.pair.more().drifted:
 		return ResultDiffers, cmp.Or(ch.Reason, "changed by someone else")
 	case ch.Action == v1alpha1.ActionCreate:
 		return ResultPending, "it is not there yet"

@@ -395,7 +395,7 @@ func statesOf(p *Plan, source string) []rolloutState {
 func (s *rolloutState) judge(c *computation, cluster int, ch *ObjectChange) {
 	switch ch.Action {
 	case v1alpha1.ActionCreate, v1alpha1.ActionConfigure, v1alpha1.ActionPrune:
-		if !ch.pair.drifted {
+		if !ch.pair.more().drifted {
 			s.touched, s.pending = true, s.pending || !ch.Gate.NeedsReplan()
 			if why, is := c.snap.Members[c.clusters[cluster].Name].Refused[ch.Key()]; is && ch.Action != v1alpha1.ActionPrune && why.Digest == ch.Digest && s.refused == "" {
 				s.refused = fmt.Sprintf("%s is refused (%s)", ch.ObjectReference, why.Message)

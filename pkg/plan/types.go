@@ -72,8 +72,8 @@ type Member struct {
 	// Reachable tells that writes can reach it now. Of an unreachable member Objects is the last
 	// that was seen.
 	Reachable bool
-	// Objects are shared by everyone who looks at the member, and not to be changed.
-	Objects map[v1alpha1.ObjectKey]*Held
+	// Objects are what it holds of ours.
+	Objects Inventory
 	// Refused are the objects whose manifests the API server does not take, until a person changes something.
 	Refused map[v1alpha1.ObjectKey]Refusal
 }
@@ -234,8 +234,6 @@ type ObjectChange struct {
 
 	// pair is what the executor needs; nil in a plan that was read back.
 	pair *pair
-	// release tells of a prune that the object stays and only what is ours on it goes.
-	release bool
 	// of is the computation that it comes from, nil: the plan's own.
 	of *computation
 }

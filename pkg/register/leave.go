@@ -192,13 +192,13 @@ func pruneMember(ctx context.Context, cfg *rest.Config, opts LeaveOptions) error
 }
 
 // removal is the plan that removes everything held, the opposite of the order in which it came.
-func removal(opts LeaveOptions, held map[v1alpha1.ObjectKey]*plan.Held) plan.ClusterPlan {
+func removal(opts LeaveOptions, held plan.Inventory) plan.ClusterPlan {
 	p := plan.ClusterPlan{
 		APIVersion: v1alpha1.APIVersion, Kind: "ClusterPlan", Cluster: opts.Name, HubID: opts.HubID,
 		Revisions: map[string]string{}, Operations: []plan.Operation{}, Sets: []plan.ApplySet{},
 	}
 	kinds, namespaces := map[string][]string{}, map[string][]string{}
-	for _, h := range held {
+	for h := range held.All() {
 		p.Operations = append(p.Operations, plan.Operation{
 			ObjectReference: h.ObjectReference, Action: v1alpha1.ActionPrune, Source: h.Source,
 			Digest: h.Digest, ExpectedUID: h.UID, ExpectedDigest: h.Digest, Reason: "the cluster leaves the fleet",
