@@ -95,7 +95,12 @@ func benchRestart(t *testing.T, r *report, c *push.Controller) {
 // edited.
 func benchDrift(t *testing.T, r *report, client kubernetes.Interface) {
 	maps := client.CoreV1().ConfigMaps("push-1")
-	w, err := maps.Watch(t.Context(), metav1.ListOptions{})
+	before, err := maps.List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What is there before the edits is not told as an event.
+	w, err := maps.Watch(t.Context(), metav1.ListOptions{ResourceVersion: before.ResourceVersion})
 	if err != nil {
 		t.Fatal(err)
 	}

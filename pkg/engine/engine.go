@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/apply"
@@ -136,12 +137,15 @@ func (e *Engine) Latest() (Cycle, bool) {
 	return *c, true
 }
 
-// settleDelay lets changes that come together be planned together. Where a turn takes long, as on a thousand
-// clusters, there is twice its time between two of them, at most longestRest: while much happens planning
-// is not what most of the time goes to.
+// settleDelay lets changes that come together be planned together.
+const settleDelay = 20 * time.Millisecond
+
+// While much happens the loop is at work for half of the time, so that the clusters get the rest, after a second of
+// work without a pause: a change that comes alone never waits. Both are in milliseconds of work; a pause is at most
+// turnBurst/turnShare, two seconds, however long a turn takes.
 const (
-	settleDelay = 20 * time.Millisecond
-	longestRest = 2 * time.Second
+	turnShare = 500
+	turnBurst = 1000
 )
 
 // startInterval is how often it is looked whether the first answers of sources and clusters are in;
@@ -181,6 +185,7 @@ func (e *Engine) Run(ctx context.Context) error {
 func (e *Engine) loop(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	pace := rate.NewLimiter(turnShare, turnBurst)
 	var rested time.Time
 	for {
 		select {
@@ -196,7 +201,8 @@ func (e *Engine) loop(ctx context.Context) {
 		timer.Stop()
 		began := time.Now()
 		next := e.turn(ctx)
-		rested = time.Now().Add(min(2*time.Since(began), longestRest))
+		took := min(int(time.Since(began).Milliseconds()), turnBurst)
+		rested = time.Now().Add(pace.ReserveN(time.Now(), took).Delay())
 		if !next.IsZero() {
 			timer.Reset(next.Sub(e.options.Now()))
 		}

@@ -17,7 +17,7 @@ import (
 // plan used of it, so that what is gone from Git is forgotten.
 type cache struct {
 	renderer  *render.Renderer
-	traits    generations[string, traits]
+	traits    generations[string, *traits]
 	renamed   generations[movedKey, render.Object]
 	variants  generations[variantKey, *variant]
 	coverages generations[coverageKey, bool]
@@ -95,11 +95,11 @@ func (c *cache) turn() {
 }
 
 // traitsOf reads an object's content once.
-func (c *cache) traitsOf(o render.Object) traits {
+func (c *cache) traitsOf(o render.Object) *traits {
 	if o.ContentDigest == "" {
 		return readTraits(o)
 	}
-	return c.traits.get(o.ContentDigest, func() traits { return readTraits(o) })
+	return c.traits.get(o.ContentDigest, func() *traits { return readTraits(o) })
 }
 
 // moved returns an object with another namespace, as the same object each time.

@@ -22,6 +22,13 @@ func (c *computation) resolveClaims() {
 		}
 	}
 	c.byKey = byKey(c.items)
+	for i := range c.clusters {
+		for held := range c.member(i).Objects.All() {
+			if it := c.byKey[held.Key()]; it != nil {
+				it.copies = append(it.copies, copyOn{i, held})
+			}
+		}
+	}
 }
 
 // claimant returns which declaration of one object counts.

@@ -100,11 +100,11 @@ func (c *computation) compareTargets() {
 
 // compare decides what happens to one object on one cluster where it belongs.
 func (c *computation) compare(it *item, t *target) ObjectChange {
-	held, isHeld := c.held(t.cluster, it.key)
+	held, isHeld := it.held(t.cluster)
 	ch := ObjectChange{
 		ObjectReference: it.ref, Digest: t.rendered.shown, Overrides: t.rendered.overrides,
 		Source: it.source.Source, Replicas: t.replicas,
-		pair: &pair{item: it, target: t, held: c.member(t.cluster).Objects.Get(it.key)},
+		pair: &pair{item: it, target: t, held: it.copyOn(t.cluster)},
 	}
 	if gate, reason := c.holdBack(it, t, held, isHeld); gate != "" {
 		ch.Action, ch.Gate, ch.Reason = v1alpha1.ActionSkip, gate, reason

@@ -61,8 +61,8 @@ func (c *computation) schedule(items []*item, classes map[string]int32, served m
 
 // request asks for a place for one item.
 func (c *computation) request(it *item, classes map[string]int32, served map[groupKind]map[string]bool) placement.Request {
-	facts, err := placement.Extract(it.Unstructured.Object)
-	if err != nil {
+	facts := it.traits.facts
+	if err := it.traits.unreadable; err != nil {
 		ref := it.ref
 		it.hold = v1alpha1.FindingInvalidDocument
 		c.findings.add(finding{
@@ -90,7 +90,7 @@ func (c *computation) pinned(it *item) bool {
 		return true
 	}
 	if it.facts.PinnedOnceStarted {
-		return len(c.holders(it)) > 0
+		return len(it.copies) > 0
 	}
 	if it.key.Group == "batch" && it.key.Kind == "CronJob" {
 		return !c.holdersReachable(it)
@@ -102,23 +102,18 @@ func (c *computation) pinned(it *item) bool {
 }
 
 func (c *computation) holdersReachable(it *item) bool {
-	for i := range c.clusters {
-		if _, held := c.held(i, it.key); held && !c.reachable(i) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(it.copies, func(o copyOn) bool { return !c.reachable(o.cluster) })
 }
 
 // unschedulable returns how many pods of a workload have found no node for long, by cluster.
 func (c *computation) unschedulable(it *item) map[string]int64 {
 	var counts map[string]int64
-	for i, cl := range c.clusters {
-		if held, ok := c.held(i, it.key); ok && held.Detail().Unschedulable > 0 {
+	for _, o := range it.copies {
+		if n := o.held.Detail().Unschedulable; n > 0 {
 			if counts == nil {
 				counts = map[string]int64{}
 			}
-			counts[cl.Name] = held.Detail().Unschedulable
+			counts[c.clusters[o.cluster].Name] = n
 		}
 	}
 	return counts
@@ -126,11 +121,9 @@ func (c *computation) unschedulable(it *item) map[string]int64 {
 
 // holders names the clusters that hold an object.
 func (c *computation) holders(it *item) map[string]bool {
-	names := map[string]bool{}
-	for i, cl := range c.clusters {
-		if _, held := c.held(i, it.key); held {
-			names[cl.Name] = true
-		}
+	names := make(map[string]bool, len(it.copies))
+	for _, o := range it.copies {
+		names[c.clusters[o.cluster].Name] = true
 	}
 	return names
 }
@@ -156,10 +149,8 @@ func (c *computation) previous(it *item) *placement.Previous {
 		return p
 	}
 	p := &placement.Previous{}
-	for i, cl := range c.clusters {
-		if held, ok := c.held(i, it.key); ok {
-			p.Clusters = append(p.Clusters, v1alpha1.TargetCluster{Name: cl.Name, Replicas: held.Replicas})
-		}
+	for _, o := range it.copies {
+		p.Clusters = append(p.Clusters, v1alpha1.TargetCluster{Name: c.clusters[o.cluster].Name, Replicas: o.held.Replicas})
 	}
 	if len(p.Clusters) == 0 {
 		return nil

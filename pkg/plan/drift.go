@@ -75,7 +75,7 @@ func (c *computation) lentOn(it *item, t *target, rendered render.Rendered) []le
 	if it.leftTo == nil {
 		return it.lent
 	}
-	held, isHeld := c.held(t.cluster, it.key)
+	held, isHeld := it.held(t.cluster)
 	if !isHeld {
 		return it.lent
 	}

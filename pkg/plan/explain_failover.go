@@ -72,7 +72,7 @@ func (c *computation) explainFailover(it *item) *ExplainedFailover {
 // failoverOn tells what failures and moves have to do with an item on one cluster, and whether they have.
 func (c *computation) failoverOn(it *item, cluster int, record *v1alpha1.Placement) (told FailoverCluster, concerned bool) {
 	cl := c.clusters[cluster]
-	held, isHeld := c.held(cluster, it.key)
+	held, isHeld := it.held(cluster)
 	told = FailoverCluster{Ready: metav1.ConditionTrue, Taints: []corev1.Taint{}}
 	if ready := meta.FindStatusCondition(cl.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
 		told.Ready = ready.Status

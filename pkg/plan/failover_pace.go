@@ -190,7 +190,7 @@ func (c *computation) evictions(it *item, d *placement.Decision) []string {
 		if !known || slices.ContainsFunc(d.Clusters, func(a placement.Assignment) bool { return a.Name == t.Name }) {
 			continue
 		}
-		if _, held := c.held(cluster, it.key); !held && c.member(cluster).Known {
+		if _, held := it.held(cluster); !held && c.member(cluster).Known {
 			continue
 		}
 		by := rejectedBy(*d, t.Name)

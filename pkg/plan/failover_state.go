@@ -115,7 +115,7 @@ func (c *computation) preserveStates() {
 // preserveState lets the new copies of an item carry values of the one on a cluster that it leaves.
 func (c *computation) preserveState(it *item, from string) {
 	labels := preservationFor(it, rejectedBy(it.entry.Decision, from))
-	held, known := c.held(c.clusterN[from], it.key)
+	held, known := it.held(c.clusterN[from])
 	if len(labels) == 0 || !known {
 		return
 	}
@@ -143,7 +143,7 @@ func (c *computation) preserveState(it *item, from string) {
 	}
 	for _, t := range it.targets {
 		name := c.clusters[t.cluster].Name
-		_, isHeld := c.held(t.cluster, it.key)
+		_, isHeld := it.held(t.cluster)
 		carries := slices.ContainsFunc(it.preserved, func(s v1alpha1.PreservedState) bool { return s.Cluster == name })
 		if !isHeld && !carries {
 			it.preserved = append(it.preserved, v1alpha1.PreservedState{Cluster: name, From: from, Labels: values})

@@ -132,7 +132,7 @@ func (c *computation) receivers(it *item, earlier v1alpha1.MoveStatus) []target 
 	var to []target
 	for _, t := range it.targets {
 		name := c.clusters[t.cluster].Name
-		held, isHeld := c.held(t.cluster, it.key)
+		held, isHeld := it.held(t.cluster)
 		before, known := shares[name]
 		if !known {
 			before = held.Replicas
@@ -197,7 +197,7 @@ func (c *computation) comingBack(cluster int) bool {
 // settled tells whether a cluster holds the desired version of an object healthy. What a cluster that
 // cannot be reached held last proves nothing.
 func (c *computation) settled(it *item, cluster int) bool {
-	held, isHeld := c.held(cluster, it.key)
+	held, isHeld := it.held(cluster)
 	i, isTarget := it.targetIndex(cluster)
 	return isHeld && isTarget && it.targets[i].settled && c.reachable(cluster) && isHealthy(held)
 }
@@ -260,12 +260,12 @@ func (c *computation) waitForHealth(d *departure, unready []string) {
 // keepLastHealthy keeps a healthy copy while no other that stays is healthy, even where nobody new has
 // to receive anything.
 func (c *computation) keepLastHealthy(d *departure) {
-	held, _ := c.held(d.cluster, d.item.key)
+	held, _ := d.item.held(d.cluster)
 	if !judgedKinds[groupKind{held.Group(), held.Kind}] || !isHealthy(held) || len(d.item.targets) == 0 {
 		return
 	}
 	for _, t := range d.item.targets {
-		if other, ok := c.held(t.cluster, d.item.key); ok && c.reachable(t.cluster) && isHealthy(other) {
+		if other, ok := d.item.held(t.cluster); ok && c.reachable(t.cluster) && isHealthy(other) {
 			return
 		}
 	}
@@ -418,7 +418,7 @@ func (c *computation) remainingUser(d *departure) *item {
 		}
 	}
 	for _, it := range c.users[d.item.key] {
-		if _, held := c.held(d.cluster, it.key); held && it.goesTo(d.cluster) {
+		if _, held := it.held(d.cluster); held && it.goesTo(d.cluster) {
 			return it
 		}
 	}

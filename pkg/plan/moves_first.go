@@ -60,7 +60,7 @@ func (c *computation) awaitRemovals() {
 			if it == nil || it.owner == nil || it.goesTo(i) || c.purge(it, i) != v1alpha1.PurgeDirectly {
 				continue
 			}
-			held, _ := c.held(i, it.key)
+			held, _ := it.held(i)
 			switch {
 			case ch.Action == v1alpha1.ActionPrune:
 				if ch.Gate == "" {

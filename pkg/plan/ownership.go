@@ -191,10 +191,8 @@ func (c *computation) reportUnclaimed() {
 			ID: Unclaimed, Message: fmt.Sprintf("no policy selects %s: it goes nowhere", ref),
 			Source: it.Origin.Source, Object: &ref, Repository: it.source.Source,
 		}
-		for i, cl := range c.clusters {
-			if _, held := c.held(i, it.key); held {
-				f.Clusters = append(f.Clusters, cl.Name)
-			}
+		for _, o := range it.copies {
+			f.Clusters = append(f.Clusters, c.clusters[o.cluster].Name)
 		}
 		if len(f.Clusters) > 0 {
 			f.Message = fmt.Sprintf("no policy selects %s: it stays as it is where it is held", ref)

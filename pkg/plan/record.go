@@ -140,7 +140,7 @@ func (c *computation) recordUnhealthy(it *item, now time.Time) []v1alpha1.Cluste
 	}
 	var since []v1alpha1.ClusterTime
 	for _, t := range it.targets {
-		held, isHeld := c.held(t.cluster, it.key)
+		held, isHeld := it.held(t.cluster)
 		if !isHeld || held.Health != v1alpha1.HealthProgressing && held.Health != v1alpha1.HealthDegraded {
 			continue
 		}
@@ -211,7 +211,7 @@ func (c *computation) stillEvicting(it *item) []string {
 		if !known {
 			continue
 		}
-		if _, held := c.held(cluster, it.key); held {
+		if _, held := it.held(cluster); held {
 			names = append(names, name)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/placement"
 	"github.com/armada-sync/armada-sync/pkg/render"
 )
 
@@ -25,17 +26,21 @@ type traits struct {
 	badWave      string
 	neverMoves   bool
 	defines      *groupKind
+	// facts are what placement reads of it; unreadable says what could not be read.
+	facts      placement.Extracted
+	unreadable error
 }
 
-func readTraits(o render.Object) traits {
+func readTraits(o render.Object) *traits {
 	annotations := o.GetAnnotations()
-	t := traits{
+	t := &traits{
 		scales:     scaleTarget(o.Unstructured),
 		neverMoves: annotations[v1alpha1.AnnotationFailover] == "never",
 	}
 	t.needs, t.optional = needs(o.Unstructured)
 	t.dependsOn, t.badDependsOn = parseDependsOn(annotations[v1alpha1.AnnotationDependsOn])
 	t.wave, t.badWave = parseWave(annotations[v1alpha1.AnnotationWave])
+	t.facts, t.unreadable = placement.Extract(o.Object)
 	if isCRD(o.Reference()) {
 		gk := definedKind(o.Unstructured)
 		t.defines = &gk

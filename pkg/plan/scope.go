@@ -128,7 +128,32 @@ type item struct {
 	lent []lentField
 	// leftTo are the managers that the source leaves fields to, nil for none.
 	leftTo map[string]bool
-	traits traits
+	traits *traits
+	// copies are what clusters hold of it, by cluster.
+	copies []copyOn
+}
+
+// copyOn is what one cluster holds of an item.
+type copyOn struct {
+	cluster int
+	held    *Held
+}
+
+// copyOn returns what a cluster holds of the item, nil for nothing.
+func (it *item) copyOn(cluster int) *Held {
+	at, found := slices.BinarySearchFunc(it.copies, cluster, func(o copyOn, cluster int) int { return o.cluster - cluster })
+	if !found {
+		return nil
+	}
+	return it.copies[at].held
+}
+
+// held returns what a cluster holds of the item.
+func (it *item) held(cluster int) (Held, bool) {
+	if h := it.copyOn(cluster); h != nil {
+		return *h, true
+	}
+	return Held{}, false
 }
 
 // target is one cluster that an object goes to.

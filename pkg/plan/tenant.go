@@ -259,7 +259,7 @@ func (c *computation) placementBound(it *item) *placement.Bound {
 
 // leads tells whether an item has a say in where others are: one that its source may not declare has
 // none, unless it is somewhere.
-func (c *computation) leads(it *item) bool { return it.denied == "" || len(c.holders(it)) > 0 }
+func (c *computation) leads(it *item) bool { return it.denied == "" || len(it.copies) > 0 }
 
 // keepOutside keeps what a tenant holds where it may no longer be. Narrower bounds say what may be
 // applied from now on. That what is there has to go is for somebody to say, since it may serve.
