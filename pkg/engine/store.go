@@ -52,6 +52,7 @@ type FolderStore struct {
 	dir string
 	// orders is what the file of orders holds; nil: it is not there.
 	orders []byte
+	writer plan.FleetWriter
 }
 
 // The names of the files in a state folder.
@@ -173,7 +174,7 @@ func (s *FolderStore) Save(_ context.Context, state State) (Kept, error) {
 	if err := s.saveOrders(state.Orders); err != nil {
 		return Kept{}, fmt.Errorf("write orders: %w", err)
 	}
-	data, err := plan.WriteFleet(plan.Snapshot{Placements: state.Placements, Clusters: state.Clusters, Sources: state.Sources})
+	data, err := s.writer.Write(plan.Snapshot{Placements: state.Placements, Clusters: state.Clusters, Sources: state.Sources})
 	if err != nil {
 		return Kept{}, fmt.Errorf("write state: %w", err)
 	}

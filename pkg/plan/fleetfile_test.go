@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -194,6 +195,46 @@ func TestFleetOrderDoesNotMatter(t *testing.T) {
 		}
 		if written := write(t, got); !bytes.Equal(written, write(t, want)) {
 			t.Fatalf("seed %d is written as\n%s", seed, written)
+		}
+	}
+}
+
+// TestOneFleetFileAfterAnother: what a writer remembers of the files before does not show.
+func TestOneFleetFileAfterAnother(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var writer plan.FleetWriter
+		for range 4 {
+			s := drawSnapshot(t)
+			want, err := plan.WriteFleet(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := writer.Write(s); err != nil || !bytes.Equal(got, want) {
+				t.Fatalf("%v; written as\n%s\nnot\n%s", err, got, want)
+			}
+		}
+	})
+}
+
+// BenchmarkWriteFleet writes 10,000 decisions of which one has changed.
+func BenchmarkWriteFleet(b *testing.B) {
+	snap := plan.Snapshot{}
+	for i := range 10_000 {
+		p := v1alpha1.Placement{Spec: v1alpha1.PlacementSpec{
+			Workload: v1alpha1.ObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "shop", Name: fmt.Sprintf("web-%d", i)},
+			Clusters: []v1alpha1.TargetCluster{{Name: "a"}, {Name: "b"}, {Name: "c"}},
+		}}
+		snap.Placements = append(snap.Placements, p)
+	}
+	var writer plan.FleetWriter
+	if _, err := writer.Write(snap); err != nil {
+		b.Fatal(err)
+	}
+	for n := 0; b.Loop(); n++ {
+		snap.Placements = slices.Clone(snap.Placements)
+		snap.Placements[0].Spec.Inputs = strconv.Itoa(n)
+		if _, err := writer.Write(snap); err != nil {
+			b.Fatal(err)
 		}
 	}
 }
