@@ -22,6 +22,7 @@ type cache struct {
 	variants  generations[variantKey, *variant]
 	coverages generations[coverageKey, bool]
 	left      generations[leftKey, []string]
+	classes   generations[string, []classRef]
 	compiled  generations[string, compilation]
 	// checker knows the schemas of Kubernetes; verdicts are what it said of manifests.
 	checker     *schema.Checker
@@ -88,6 +89,7 @@ func (c *cache) turn() {
 	c.variants.turn()
 	c.coverages.turn()
 	c.left.turn()
+	c.classes.turn()
 	c.compiled.turn()
 	c.verdicts.turn()
 	c.definitions.turn()
@@ -100,6 +102,11 @@ func (c *cache) traitsOf(o render.Object) *traits {
 		return readTraits(o)
 	}
 	return c.traits.get(o.ContentDigest, func() *traits { return readTraits(o) })
+}
+
+// classRefs lists the classes that a rendering names.
+func (c *cache) classRefs(r render.Rendered) []classRef {
+	return c.classes.get(r.Digest, func() []classRef { return classRefs(r.Object) })
 }
 
 // moved returns an object with another namespace, as the same object each time.

@@ -126,7 +126,7 @@ func classRefs(o *unstructured.Unstructured) []classRef {
 
 // checkClasses names the classes that an object names and that its cluster does not have.
 func (c *computation) checkClasses(it *item, t *target, rendered render.Rendered) {
-	for _, ref := range classRefs(rendered.Object) {
+	for _, ref := range c.planner.cache.classRefs(rendered) {
 		kind := classKinds()[ref.kind]
 		there, known := c.hasClass(kind, ref, t.cluster)
 		name := c.clusters[t.cluster].Name

@@ -109,17 +109,22 @@ func (c *computation) checkSchema(it *item, t *target, rendered render.Rendered)
 		to.Custom, to.name = checks.definitions.custom, to.name+"/"+checks.definitions.digest
 	}
 	v := c.planner.cache.verdicts.get(schemaKey{rendered.Digest, to.name}, func() *verdict { return c.judge(rendered, to) })
+	if len(v.faults) == 0 && v.id == "" {
+		return
+	}
 	ref := it.ref
 	f := finding{Object: &ref, Repository: it.source.Source, Source: it.Origin.Source, Clusters: []string{c.clusters[t.cluster].Name}}
 	for _, fault := range v.faults {
-		if found := c.faultOf(it, rendered, fault, f); !fault.Open {
-			c.findings.add(found)
-		} else if fault.Pointer != "" && fault.Pointer != "/spec" {
-			// A manifest may be the part of an object that others complete; one that has nothing but its
-			// replicas surely is.
-			found.Severity = v1alpha1.SeverityCaution
-			c.findings.add(found)
+		// A manifest may be the part of an object that others complete; one that has nothing but its
+		// replicas surely is.
+		if fault.Open && (fault.Pointer == "" || fault.Pointer == "/spec") {
+			continue
 		}
+		found := c.faultOf(it, rendered, fault, f)
+		if fault.Open {
+			found.Severity = v1alpha1.SeverityCaution
+		}
+		c.findings.add(found)
 	}
 	if v.id == APIDeprecated || v.id != "" && !to.serves[[2]string{it.ref.APIVersion, it.ref.Kind}] {
 		f.ID, f.Message = v.id, fmt.Sprintf("%s: %s", ref, v.message)

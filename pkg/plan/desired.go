@@ -235,6 +235,9 @@ func (c *computation) division(it *item, t *target) *render.Division {
 
 // noteRendering turns what rendering found out into findings.
 func (c *computation) noteRendering(it *item, t *target, rendered render.Rendered, err error) {
+	if err == nil && len(rendered.Notes) == 0 {
+		return
+	}
 	ref := it.ref
 	clusters := []string{c.clusters[t.cluster].Name}
 	for _, n := range rendered.Notes {
