@@ -67,7 +67,7 @@ func (v *preview) reportFailover() {
 			ref := it.ref
 			v.findings.add(finding{
 				ID: FailoverWouldViolate, Object: &ref, Clusters: []string{name},
-				Source: it.owner.Position.String(), Repository: it.owner.source.Source,
+				Source: it.owner.place, Repository: it.owner.source.Source,
 				Message: fmt.Sprintf("if the cluster were lost, %s %s", ref, why),
 			})
 		}

@@ -115,11 +115,6 @@ func (c *computation) checkSchema(it *item, t *target, rendered render.Rendered)
 	ref := it.ref
 	f := finding{Object: &ref, Repository: it.source.Source, Source: it.Origin.Source, Clusters: []string{c.clusters[t.cluster].Name}}
 	for _, fault := range v.faults {
-		// A manifest may be the part of an object that others complete; one that has nothing but its
-		// replicas surely is.
-		if fault.Open && (fault.Pointer == "" || fault.Pointer == "/spec") {
-			continue
-		}
 		found := c.faultOf(it, rendered, fault, f)
 		if fault.Open {
 			found.Severity = v1alpha1.SeverityCaution
@@ -174,6 +169,8 @@ func (c *computation) judge(rendered render.Rendered, to schemaTarget) *verdict 
 		}
 	}
 	v.faults = append(v.faults, to.Custom.Faults(object)...)
+	// A manifest may be the part of an object that others complete; one that has nothing but its replicas surely is.
+	v.faults = slices.DeleteFunc(v.faults, func(f schema.Fault) bool { return f.Open && (f.Pointer == "" || f.Pointer == "/spec") })
 	return v
 }
 

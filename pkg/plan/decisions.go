@@ -210,7 +210,7 @@ func (c *computation) noteDecision(it *item, d placement.Decision) {
 	for _, n := range d.Notes {
 		f := finding{
 			ID: noteFinding(n), Message: fmt.Sprintf("%s: %s", ref, n.Message), Clusters: n.Clusters, Object: &ref,
-			Source: it.owner.Position.String(), Repository: it.owner.source.Source,
+			Source: it.owner.place, Repository: it.owner.source.Source,
 		}
 		if d.Error != "" && f.ID == errorFinding(d) {
 			// Whatever it is about elsewhere, here it leaves the workload without a place.
@@ -221,7 +221,7 @@ func (c *computation) noteDecision(it *item, d placement.Decision) {
 	if d.Error != "" && !said {
 		c.findings.add(finding{
 			ID: errorFinding(d), Severity: v1alpha1.SeverityBlocker, Message: fmt.Sprintf("%s: %s", ref, d.Error), Object: &ref,
-			Source: it.owner.Position.String(), Repository: it.owner.source.Source,
+			Source: it.owner.place, Repository: it.owner.source.Source,
 		})
 	}
 }

@@ -223,7 +223,7 @@ func (c *computation) division(it *item, t *target) *render.Division {
 		return nil
 	}
 	d := &render.Division{
-		Replicas: *t.replicas, Completions: t.completions, Policy: it.owner.Name, Source: it.owner.Position.String(),
+		Replicas: *t.replicas, Completions: t.completions, Policy: it.owner.Name, Source: it.owner.place,
 	}
 	if it.scaler != nil {
 		if least, found := integerAt(it.scaler.Unstructured.Object, "spec", "minReplicas"); found {

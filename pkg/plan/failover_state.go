@@ -131,7 +131,7 @@ func (c *computation) preserveState(it *item, from string) {
 		if problem != "" {
 			ref := it.ref
 			c.findings.add(finding{
-				ID: StateNotPreserved, Object: &ref, Clusters: []string{from}, Source: it.owner.Position.String(), Repository: it.owner.source.Source,
+				ID: StateNotPreserved, Object: &ref, Clusters: []string{from}, Source: it.owner.place, Repository: it.owner.source.Source,
 				Message: fmt.Sprintf("%s leaves %s without label %s: %s", ref, from, label, problem),
 			})
 			continue
@@ -169,7 +169,7 @@ func (c *computation) withState(it *item, t *target, r render.Rendered) render.R
 	}
 	for label, value := range it.preserved[i].Labels {
 		labels[label] = value
-		r.Fields["/metadata/labels/"+render.EscapeToken(label)] = render.Origin{Source: it.owner.Position.String()}
+		r.Fields["/metadata/labels/"+render.EscapeToken(label)] = render.Origin{Source: it.owner.place}
 	}
 	object.SetLabels(labels)
 	r.Object, r.Digest = object, render.Digest(object)

@@ -152,7 +152,7 @@ func (c *computation) reportNotServed() {
 				}
 				c.findings.add(finding{
 					ID: APINotServed, Message: fmt.Sprintf("%s is not placed where other objects of %s are: %s is not served there", ref, it.owner, ref.GroupKind()),
-					Source: it.owner.Position.String(), Repository: it.owner.source.Source, Object: &ref, Clusters: []string{name},
+					Source: it.owner.place, Repository: it.owner.source.Source, Object: &ref, Clusters: []string{name},
 				})
 			}
 		}

@@ -106,7 +106,7 @@ func (c *computation) awaitRemoval(it *item, cluster int) {
 	}
 	ref := it.ref
 	c.findings.add(finding{
-		ID: FailoverBlocked, Object: &ref, Clusters: []string{name}, Source: it.owner.Position.String(), Repository: it.owner.source.Source,
+		ID: FailoverBlocked, Object: &ref, Clusters: []string{name}, Source: it.owner.place, Repository: it.owner.source.Source,
 		Message: fmt.Sprintf("%s is not made elsewhere: %s cannot be reached, and two copies of it must not run", ref, name),
 	})
 }
@@ -116,7 +116,7 @@ func (c *computation) awaitRemoval(it *item, cluster int) {
 func (c *computation) reportRunsTwice(it *item, cluster int) {
 	ref, name := it.ref, c.clusters[cluster].Name
 	c.findings.add(finding{
-		ID: RunsTwice, Object: &ref, Clusters: []string{name}, Source: it.owner.Position.String(), Repository: it.owner.source.Source,
+		ID: RunsTwice, Object: &ref, Clusters: []string{name}, Source: it.owner.place, Repository: it.owner.source.Source,
 		Message: fmt.Sprintf("%s is made elsewhere before its copy on %s is removed (purgeMode: Directly): the cluster cannot be reached, and both copies may run until it can", ref, name),
 	})
 }

@@ -13,7 +13,9 @@ import (
 // policy is a propagation policy with the source that declares it.
 type policy struct {
 	*v1alpha1.PropagationPolicy
-	source    *Source
+	source *Source
+	// place is where it is declared, as "file:line".
+	place     string
 	selectors affinity.Selectors
 	// selects counts the objects that its selectors match, whoever owns them.
 	selects int
@@ -25,7 +27,7 @@ func (p *policy) reference() PolicyReference {
 	if p.Namespace != "" {
 		kind = v1alpha1.KindPropagationPolicy
 	}
-	return PolicyReference{Kind: kind, Namespace: p.Namespace, Name: p.Name, Source: p.Position.String()}
+	return PolicyReference{Kind: kind, Namespace: p.Namespace, Name: p.Name, Source: p.place}
 }
 
 func (p *policy) String() string {
@@ -123,12 +125,13 @@ func (c *computation) compareHits(a, b affinity.Hit) int {
 func (c *computation) compilePolicies() {
 	for _, s := range c.sources {
 		for i := range s.PropagationPolicies {
-			p := &policy{PropagationPolicy: &s.PropagationPolicies[i], source: s}
+			declared := &s.PropagationPolicies[i]
+			p := &policy{PropagationPolicy: declared, source: s, place: declared.Position.String()}
 			selectors, err := affinity.CompileSelectors(p.Spec.ResourceSelectors, p.Namespace)
 			if err != nil {
 				c.findings.add(finding{
 					ID: v1alpha1.FindingInvalidPolicy, Message: fmt.Sprintf("%s: %v", p, err),
-					Source: p.Position.String(), Repository: s.Source,
+					Source: p.place, Repository: s.Source,
 				})
 				continue
 			}
@@ -148,7 +151,7 @@ func (c *computation) reportTies(ties map[[2]*policy][]*item) {
 			ID: PolicyConflict,
 			Message: fmt.Sprintf("%s and %s (%s) claim %s with equal rank; the lower name wins",
 				pair[0], pair[1], pair[1].Position, describe(items)),
-			Source: pair[0].Position.String(), Repository: pair[0].source.Source,
+			Source: pair[0].place, Repository: pair[0].source.Source,
 		})
 	}
 }
@@ -170,7 +173,7 @@ func (c *computation) reportIdlePolicies() {
 		}
 		f := finding{
 			ID: PolicySelectsNothing, Message: fmt.Sprintf("%s selects no object", p),
-			Source: p.Position.String(), Repository: p.source.Source,
+			Source: p.place, Repository: p.source.Source,
 		}
 		if s := c.incompleteWith(p.source, p.Spec.ResourceSelectors); s != nil {
 			f.ID = NotChecked
