@@ -25,7 +25,7 @@ func (c *Cluster) offline(ctx context.Context, do func() error) error {
 	if err := c.StopAPIServer(ctx, syscall.SIGKILL); err != nil {
 		return err
 	}
-	if err := c.process(etcdPart).stop(ctx, syscall.SIGTERM); err != nil {
+	if err := c.process(etcdPart).Stop(ctx, syscall.SIGTERM); err != nil {
 		return fmt.Errorf("stop etcd of %q: %w", c.Name, err)
 	}
 	if err := do(); err != nil {

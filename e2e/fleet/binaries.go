@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/armada-sync/armada-sync/e2e/child"
 )
 
 const (
@@ -150,14 +152,13 @@ func runBuild(cmd *exec.Cmd, progress io.Writer) error {
 	// GOWORK: a workspace of the user's must not change what is built.
 	// CGO_ENABLED: no C compiler is needed, and the same bytes everywhere.
 	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0", "GOWORK=off")
-	cmd.SysProcAttr = childAttributes(false)
 	read, write, err := os.Pipe()
 	if err != nil {
 		return err
 	}
 	defer read.Close()
 	cmd.Stdout, cmd.Stderr = write, write
-	p, err := startCommand(cmd)
+	p, err := child.Start(cmd)
 	write.Close()
 	if err != nil {
 		return err
@@ -172,10 +173,10 @@ func runBuild(cmd *exec.Cmd, progress io.Writer) error {
 		select {
 		case <-tick.C:
 			fmt.Fprintf(progress, "fleet: … %s, %d packages compiled\n", time.Since(start).Round(time.Second), compiled.Load())
-		case <-p.exited:
+		case <-p.Exited():
 			output := <-said
-			if p.err != nil {
-				return fmt.Errorf("%w\n%s", p.err, output)
+			if err := p.Err(); err != nil {
+				return fmt.Errorf("%w\n%s", err, output)
 			}
 			return nil
 		}

@@ -16,6 +16,8 @@ import (
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"github.com/armada-sync/armada-sync/e2e/child"
 )
 
 // The parts of a cluster, in the order in which they start. The names are also
@@ -63,7 +65,7 @@ type Cluster struct {
 	ports       struct{ client, peer, api port }
 
 	mu        sync.Mutex
-	processes map[string]*process
+	processes map[string]*child.Process
 }
 
 func newCluster(fleetDir, name string, opts Options, binaries Binaries, detached *stateFile) *Cluster {
@@ -78,7 +80,7 @@ func newCluster(fleetDir, name string, opts Options, binaries Binaries, detached
 		nodes:      opts.WithNodes,
 		binaries:   binaries,
 		detached:   detached,
-		processes:  make(map[string]*process),
+		processes:  make(map[string]*child.Process),
 	}
 	if name == opts.Hub {
 		c.nodes = 0
@@ -184,7 +186,7 @@ func (c *Cluster) StopAPIServer(ctx context.Context, signal syscall.Signal) erro
 	if err != nil {
 		return err
 	}
-	if err := p.stop(ctx, signal); err != nil {
+	if err := p.Stop(ctx, signal); err != nil {
 		return fmt.Errorf("stop the API server of %q: %w", c.Name, err)
 	}
 	return nil
@@ -214,21 +216,21 @@ func (c *Cluster) signalAPIServer(signal syscall.Signal) error {
 	if err != nil {
 		return err
 	}
-	if err := p.signal(signal); err != nil {
+	if err := p.Signal(signal); err != nil {
 		return fmt.Errorf("send %s to the API server of %q: %w", signal, c.Name, err)
 	}
 	return nil
 }
 
 // apiServer returns the running API server.
-func (c *Cluster) apiServer() (*process, error) {
-	if p := c.process(apiServerPart); p != nil && p.running() {
+func (c *Cluster) apiServer() (*child.Process, error) {
+	if p := c.process(apiServerPart); p != nil && p.Running() {
 		return p, nil
 	}
 	return nil, fmt.Errorf("the API server of %q is not running", c.Name)
 }
 
-func (c *Cluster) process(part string) *process {
+func (c *Cluster) process(part string) *child.Process {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.processes[part]
@@ -245,7 +247,7 @@ func (c *Cluster) run(part string) error {
 	c.processes[part] = p
 	c.mu.Unlock()
 	if c.detached != nil {
-		return c.detached.add(c, part, p.cmd.Process.Pid)
+		return c.detached.add(c, part, p.PID())
 	}
 	return nil
 }
@@ -264,8 +266,8 @@ func (c *Cluster) await(ctx context.Context, part string, ready func(context.Con
 			return nil
 		}
 		select {
-		case <-p.exited:
-			return fmt.Errorf("%s ended: %w\n%s", part, errors.Join(p.err, err), logTail(c.program(part).logPath(), 15))
+		case <-p.Exited():
+			return fmt.Errorf("%s ended: %w\n%s", part, errors.Join(p.Err(), err), logTail(c.program(part).logPath(), 15))
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.Canceled) {
 				return fmt.Errorf("wait for %s: %w", part, context.Cause(ctx)) // Its log knows nothing of that.
@@ -305,7 +307,7 @@ func (c *Cluster) close() {
 	defer c.mu.Unlock()
 	var group sync.WaitGroup
 	for _, p := range c.processes {
-		group.Go(p.kill)
+		group.Go(p.Kill)
 	}
 	group.Wait()
 	for _, p := range []port{c.ports.client, c.ports.peer, c.ports.api} {

@@ -25,7 +25,7 @@ func (c *Cluster) RestartControllers(ctx context.Context) error {
 		if part == kwokPart {
 			continue // Another one would wait until the leases that this one has of the nodes are over.
 		}
-		if err := c.process(part).stop(ctx, syscall.SIGKILL); err != nil {
+		if err := c.process(part).Stop(ctx, syscall.SIGKILL); err != nil {
 			return fmt.Errorf("stop %s of %q: %w", part, c.Name, err)
 		}
 		if err := c.run(part); err != nil {

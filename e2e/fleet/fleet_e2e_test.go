@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/armada-sync/armada-sync/e2e/await"
 	"github.com/armada-sync/armada-sync/e2e/fleet"
 )
 
@@ -177,7 +178,7 @@ func testAudit(t *testing.T, c *fleet.Cluster) {
 		t.Fatal(err)
 	}
 	var writes, reads int
-	eventually(t, 10*time.Second, "four requests in the audit log", func() error {
+	await.That(t, 10*time.Second, "four requests in the audit log", func() error {
 		events, err := c.AuditEvents()
 		if err != nil {
 			return err
@@ -225,7 +226,7 @@ func TestControllersAndNodes(t *testing.T) {
 	client := clientFor(t, f.Cluster("east"))
 	t.Run("a Deployment becomes available and scales, also after the API server was down", func(t *testing.T) {
 		applyDeployment(t, client, "web", 2, nil)
-		eventually(t, 30*time.Second, "2 available replicas", available(t, client, "web", 2))
+		await.That(t, 30*time.Second, "2 available replicas", available(t, client, "web", 2))
 		if err := f.Cluster("east").StopAPIServer(t.Context(), syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
@@ -233,11 +234,11 @@ func TestControllersAndNodes(t *testing.T) {
 			t.Fatal(err)
 		}
 		applyDeployment(t, client, "web", 3, nil)
-		eventually(t, time.Minute, "3 available replicas", available(t, client, "web", 3))
+		await.That(t, time.Minute, "3 available replicas", available(t, client, "web", 3))
 	})
 	t.Run("a pod that shall crash does", func(t *testing.T) {
 		applyDeployment(t, client, "crash", 1, map[string]string{"e2e.armada-sync.io/pod": "crash"})
-		eventually(t, 30*time.Second, "a waiting container", func() error {
+		await.That(t, 30*time.Second, "a waiting container", func() error {
 			pods, err := client.CoreV1().Pods("default").List(t.Context(), metav1.ListOptions{LabelSelector: "app=crash"})
 			if err != nil {
 				return err
@@ -268,7 +269,7 @@ func TestControllersAndNodes(t *testing.T) {
 		if err := client.CoreV1().Namespaces().Delete(ctx, "short", metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, 30*time.Second, "the end of the namespace", func() error {
+		await.That(t, 30*time.Second, "the end of the namespace", func() error {
 			_, err := client.CoreV1().Namespaces().Get(ctx, "short", metav1.GetOptions{})
 			if apierrors.IsNotFound(err) {
 				return nil
@@ -367,23 +368,4 @@ func deadline(t *testing.T, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)
 	return ctx
-}
-
-// eventually asks until check returns nil.
-func eventually(t *testing.T, limit time.Duration, what string, check func() error) {
-	t.Helper()
-	ctx := deadline(t, limit)
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("waited %s for %s: %v", limit, what, err)
-		case <-tick.C:
-		}
-	}
 }

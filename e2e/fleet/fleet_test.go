@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/armada-sync/armada-sync/e2e/child"
 )
 
 func TestOptionsAreChecked(t *testing.T) {
@@ -200,12 +202,11 @@ func TestPortsAreGivenOnce(t *testing.T) {
 
 func TestOnlyTheRecordedProcessIsEnded(t *testing.T) {
 	cmd := exec.Command("sleep", "300")
-	cmd.SysProcAttr = childAttributes(false)
-	p, err := startCommand(cmd)
+	p, err := child.Start(cmd)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.kill()
+	defer p.Kill()
 	recorded, err := identify(cmd.Process.Pid)
 	if err != nil {
 		t.Fatal(err)
@@ -217,14 +218,14 @@ func TestOnlyTheRecordedProcessIsEnded(t *testing.T) {
 		if err := other.kill(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if !p.running() {
+		if !p.Running() {
 			t.Fatalf("ending %+v ended the process that has its number now, %+v", other, recorded)
 		}
 	}
 	if err := recorded.kill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	<-p.exited
+	<-p.Exited()
 	if recorded.alive() {
 		t.Error("an ended process counts as alive")
 	}

@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/armada-sync/armada-sync/e2e/await"
 	"github.com/armada-sync/armada-sync/e2e/fleet"
 )
 
@@ -169,7 +170,7 @@ func TestAFleetEndsWithItsProcess(t *testing.T) {
 	if err := child.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "the end of the API server", func() error {
+	await.That(t, 10*time.Second, "the end of the API server", func() error {
 		if _, err := client.ServerVersion(); err == nil {
 			return os.ErrExist
 		}

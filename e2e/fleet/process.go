@@ -8,41 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/armada-sync/armada-sync/e2e/child"
 )
-
-// process is a child and how it ended.
-type process struct {
-	cmd *exec.Cmd
-	// exited is closed when the process has ended; err is valid from then on.
-	exited chan struct{}
-	err    error
-}
-
-// startCommand starts a command and waits for it in the background.
-func startCommand(cmd *exec.Cmd) (*process, error) {
-	p := &process{cmd: cmd, exited: make(chan struct{})}
-	started := make(chan error, 1)
-	go func() {
-		// Linux sends the parent-death signal when the *thread* that made the
-		// child ends, so that thread must live as long as the child.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			p.err = cmd.Wait()
-			close(p.exited)
-		}
-	}()
-	if err := <-started; err != nil {
-		return nil, fmt.Errorf("start %q: %w", cmd.Path, err)
-	}
-	return p, nil
-}
 
 // program says how one part of a cluster is run.
 type program struct {
@@ -52,14 +23,14 @@ type program struct {
 	dir  string // work folder, home and log folder
 	// locks are the files whose locks the process shall hold as long as it runs.
 	locks []*os.File
-	// detached programs survive this process.
+	// detached programs survive this process, in a session of their own.
 	detached bool
 }
 
 func (p program) logPath() string { return filepath.Join(p.dir, p.name+".log") }
 
 // start runs the program. Its output is appended to its log.
-func (p program) start() (*process, error) {
+func (p program) start() (*child.Process, error) {
 	log, err := os.OpenFile(p.logPath(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, err
@@ -72,51 +43,10 @@ func (p program) start() (*process, error) {
 	// client-go read configuration from the home folder and KUBECONFIG.
 	cmd.Env = []string{"HOME=" + p.dir, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir()}
 	cmd.ExtraFiles = p.locks
-	cmd.SysProcAttr = childAttributes(p.detached)
-	return startCommand(cmd)
-}
-
-func (p *process) running() bool {
-	select {
-	case <-p.exited:
-		return false
-	default:
-		return true
+	if p.detached {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	}
-}
-
-func (p *process) signal(s syscall.Signal) error {
-	err := p.cmd.Process.Signal(s)
-	if errors.Is(err, os.ErrProcessDone) {
-		return nil
-	}
-	return err
-}
-
-// stop sends the signal and waits for the end; when ctx ends first, it kills
-// the process and says so.
-func (p *process) stop(ctx context.Context, s syscall.Signal) error {
-	if err := p.signal(s); err != nil {
-		return err
-	}
-	// A process that is stopped (SIGSTOP) would never see the signal.
-	if err := p.signal(syscall.SIGCONT); err != nil {
-		return err
-	}
-	select {
-	case <-p.exited:
-		return nil
-	case <-ctx.Done():
-		p.kill()
-		return fmt.Errorf("process %d did not end on %s and was killed: %w", p.cmd.Process.Pid, s, context.Cause(ctx))
-	}
-}
-
-// kill ends the process at once.
-func (p *process) kill() {
-	if p.signal(syscall.SIGKILL) == nil {
-		<-p.exited
-	}
+	return child.Start(cmd)
 }
 
 // identity tells a process from a later one with the same number.

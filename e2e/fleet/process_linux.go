@@ -4,18 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"syscall"
 )
-
-// childAttributes makes a child end with this process or, if detached, live on
-// in a session of its own. Either way a Ctrl-C on the terminal reaches only
-// this process, which then ends the children in order.
-func childAttributes(detached bool) *syscall.SysProcAttr {
-	if detached {
-		return &syscall.SysProcAttr{Setsid: true}
-	}
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-}
 
 // identify reads /proc. The start time is in clock ticks since boot (field 22
 // of proc_pid_stat(5)); a zombie counts as gone.

@@ -8,15 +8,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"syscall"
 )
-
-// childAttributes lets a detached child live on in a session of its own. There
-// is no parent-death signal here: the others stay in this process's group, so
-// that a Ctrl-C on the terminal reaches them too.
-func childAttributes(detached bool) *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setsid: detached}
-}
 
 // identify asks ps(1).
 func identify(pid int) (identity, error) {
