@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/armada-sync/armada-sync/deploy/crds"
+	"github.com/armada-sync/armada-sync/e2e/await"
 	"github.com/armada-sync/armada-sync/e2e/fleet"
 )
 
@@ -82,7 +83,7 @@ func (h *hub) installDefinitions(t *testing.T) {
 		if err != nil {
 			t.Fatalf("apply %s: %v", name, err)
 		}
-		eventually(t, 30*time.Second, name+" is established and structural", func() error {
+		await.That(t, 30*time.Second, name+" is established and structural", func() error {
 			live, err := h.dynamic.Resource(resourceOf("CustomResourceDefinition")).Get(t.Context(), applied.GetName(), metav1.GetOptions{})
 			if err != nil {
 				return err
@@ -308,32 +309,6 @@ func (h *hub) testShortNames(t *testing.T) {
 	for name, want := range map[string]string{"gs": "armada-sync.io/gitsources", "pl": "armada-sync.io/placements", "mcl": "armada-sync.io/clusters"} {
 		if owner[name] != want {
 			t.Errorf("%q means %q, want %s", name, owner[name], want)
-		}
-	}
-}
-
-// poll is how often a condition is looked at.
-const poll = 50 * time.Millisecond
-
-// eventually waits until the condition holds; at the deadline the test fails with its last error.
-func eventually(t *testing.T, timeout time.Duration, what string, condition func() error) time.Duration {
-	t.Helper()
-	began := time.Now()
-	deadline := time.NewTimer(timeout)
-	defer deadline.Stop()
-	tick := time.NewTicker(poll)
-	defer tick.Stop()
-	for {
-		err := condition()
-		if err == nil {
-			return time.Since(began)
-		}
-		select {
-		case <-deadline.C:
-			t.Fatalf("not within %s: %s: %v", timeout, what, err)
-		case <-t.Context().Done():
-			t.Fatalf("not before the test ended: %s: %v", what, err)
-		case <-tick.C:
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/armada-sync/armada-sync/e2e/await"
+	"github.com/armada-sync/armada-sync/e2e/child"
 	"github.com/armada-sync/armada-sync/e2e/fleet"
 )
 
@@ -21,14 +23,14 @@ func TestAFleetRunFromAHub(t *testing.T) {
 	w := newWorld(t)
 	w.push(t, "blue", 5, 4)
 	one := w.start(t, t, "one")
-	var two *replica
+	var two *child.Controller
 
 	t.Run("a push reaches the members, and the hub says so", func(t *testing.T) {
-		took := eventually(t, time.Minute, "blue everywhere", w.arrived(t, "blue", 5))
+		took := await.That(t, time.Minute, "blue everywhere", w.arrived(t, "blue", 5))
 		t.Logf("after %s", took)
-		eventually(t, 30*time.Second, "the source is ready", w.condition(t, "GitSource", "team", "shop", "True"))
-		eventually(t, 30*time.Second, "the cluster is ready", w.condition(t, "Cluster", "", "eu-1", "True"))
-		eventually(t, 30*time.Second, "columns of placements", func() error {
+		await.That(t, 30*time.Second, "the source is ready", w.condition(t, "GitSource", "team", "shop", "True"))
+		await.That(t, 30*time.Second, "the cluster is ready", w.condition(t, "Cluster", "", "eu-1", "True"))
+		await.That(t, 30*time.Second, "columns of placements", func() error {
 			for name, row := range w.hub.table(t, "placements") {
 				if strings.HasPrefix(name, "configmap-settings-0-") && row["Ready"] == "True" && row["Clusters"] == "eu-1, us-1" && row["Workload"] == "ConfigMap shop/settings-0" {
 					return nil
@@ -44,12 +46,13 @@ func TestAFleetRunFromAHub(t *testing.T) {
 	t.Run("nothing is written at rest and after a restart", func(t *testing.T) {
 		w.quiet(t)
 		since := time.Now()
-		if code := one.end(t, syscall.SIGTERM); code != 0 {
+		if code := one.End(t, syscall.SIGTERM); code != 0 {
 			t.Errorf("the exit code is %d", code)
 		}
 		one = w.start(t, all, "one-again")
-		took := eventually(t, 20*time.Second, "the restarted replica leads", one.says("leading"))
-		t.Logf("it leads after %s", took)
+		began := time.Now()
+		one.AwaitLine(t, 0, 20*time.Second, "leading")
+		t.Logf("it leads after %s", time.Since(began))
 		w.quiet(t)
 		for _, c := range w.fleet.Clusters {
 			for _, e := range writesOf(t, c, since) {
@@ -60,16 +63,16 @@ func TestAFleetRunFromAHub(t *testing.T) {
 
 	t.Run("Secrets are rotated without a restart", func(t *testing.T) {
 		w.password.Store("second")
-		eventually(t, 30*time.Second, "the source fails", w.condition(t, "GitSource", "team", "shop", "False"))
+		await.That(t, 30*time.Second, "the source fails", w.condition(t, "GitSource", "team", "shop", "False"))
 		w.object(t, "apiVersion: v1\nkind: Secret\nmetadata: {name: git, namespace: team}\nstringData: {password: second}")
-		eventually(t, 40*time.Second, "the source is ready again", w.condition(t, "GitSource", "team", "shop", "True"))
+		await.That(t, 40*time.Second, "the source is ready again", w.condition(t, "GitSource", "team", "shop", "True"))
 		since := time.Now()
 		kubeconfig, err := os.ReadFile(w.members[0].Kubeconfig)
 		if err != nil {
 			t.Fatal(err)
 		}
 		w.object(t, "apiVersion: v1\nkind: Secret\nmetadata: {name: eu-1, namespace: armada-system}\nstringData: {kubeconfig: "+quoted(kubeconfig)+"}")
-		eventually(t, 30*time.Second, "the member is asked with the new account", func() error {
+		await.That(t, 30*time.Second, "the member is asked with the new account", func() error {
 			return w.lastWatchIsNotOf(t, w.members[0], user, since)
 		})
 		back, err := os.ReadFile(w.members[0].UserKubeconfig(user))
@@ -78,41 +81,42 @@ func TestAFleetRunFromAHub(t *testing.T) {
 		}
 		w.object(t, "apiVersion: v1\nkind: Secret\nmetadata: {name: eu-1, namespace: armada-system}\nstringData: {kubeconfig: "+quoted(back)+"}")
 		w.push(t, "green", 5, 4)
-		eventually(t, time.Minute, "green everywhere", w.arrived(t, "green", 5))
+		await.That(t, time.Minute, "green everywhere", w.arrived(t, "green", 5))
 	})
 
 	t.Run("the leader is killed in the middle of an apply", func(t *testing.T) {
 		two = w.start(t, all, "two")
-		eventually(t, 20*time.Second, "the other stands by", two.says("standing by"))
+		two.AwaitLine(t, 0, 20*time.Second, "standing by")
 		w.quiet(t)
 		since := time.Now()
 		w.push(t, "red", manyMaps, 6)
-		eventually(t, 30*time.Second, "the apply has begun", func() error {
+		await.That(t, 30*time.Second, "the apply has begun", func() error {
 			if n := len(writesOf(t, w.members[0], since)); n < 3 {
 				return errorsOf(n)
 			}
 			return nil
 		})
 		killed := time.Now()
-		one.end(t, syscall.SIGKILL)
-		took := eventually(t, 20*time.Second, "the other leads", two.says("leading"))
-		t.Logf("killed in the middle, the other leads after %s", took)
-		eventually(t, 90*time.Second, "red everywhere", w.arrived(t, "red", manyMaps))
-		eventually(t, 30*time.Second, "the source is ready", w.condition(t, "GitSource", "team", "shop", "True"))
+		one.End(t, syscall.SIGKILL)
+		two.AwaitLine(t, 0, 20*time.Second, "leading")
+		t.Logf("killed in the middle, the other leads after %s", time.Since(killed))
+		await.That(t, 90*time.Second, "red everywhere", w.arrived(t, "red", manyMaps))
+		await.That(t, 30*time.Second, "the source is ready", w.condition(t, "GitSource", "team", "shop", "True"))
 		w.countDoubles(t, since, killed)
 	})
 
 	t.Run("the leader ends and hands over at once", func(t *testing.T) {
 		three := w.start(t, all, "three")
-		eventually(t, 20*time.Second, "the third stands by", three.says("standing by"))
-		if code := two.end(t, syscall.SIGTERM); code != 0 {
+		three.AwaitLine(t, 0, 20*time.Second, "standing by")
+		if code := two.End(t, syscall.SIGTERM); code != 0 {
 			t.Errorf("the exit code is %d", code)
 		}
-		took := eventually(t, 10*time.Second, "the third leads", three.says("leading"))
-		t.Logf("handed over within %s", took)
+		ended := time.Now()
+		three.AwaitLine(t, 0, 10*time.Second, "leading")
 		since := time.Now()
+		t.Logf("handed over within %s", since.Sub(ended))
 		w.push(t, "violet", manyMaps, 6)
-		eventually(t, 90*time.Second, "violet everywhere", w.arrived(t, "violet", manyMaps))
+		await.That(t, 90*time.Second, "violet everywhere", w.arrived(t, "violet", manyMaps))
 		w.budget(t, since)
 	})
 	w.budget(t, time.Time{})
@@ -122,7 +126,7 @@ func TestAFleetRunFromAHub(t *testing.T) {
 func (w *world) quiet(t *testing.T) {
 	t.Helper()
 	began := time.Now()
-	eventually(t, 2*time.Minute, "nobody writes", func() error {
+	await.That(t, 2*time.Minute, "nobody writes", func() error {
 		if time.Since(began) < 15*time.Second {
 			return errorsOf("too little time")
 		}

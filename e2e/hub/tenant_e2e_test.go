@@ -4,8 +4,6 @@ package hub_test
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -20,7 +18,10 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/armada-sync/armada-sync/e2e/await"
+	"github.com/armada-sync/armada-sync/e2e/child"
 	"github.com/armada-sync/armada-sync/e2e/fleet"
+	"github.com/armada-sync/armada-sync/e2e/gitrepo"
 )
 
 const (
@@ -118,25 +119,25 @@ func TestATenantThatReachesBeyondItsBounds(t *testing.T) {
 	t.Run("what it may have arrives, nothing else does, and it is told why", func(t *testing.T) { w.arrives(t, r) })
 	t.Run("everything was written as its account", w.audited)
 	t.Run("the platform is not disturbed", func(t *testing.T) {
-		eventually(t, 30*time.Second, "its source is ready", w.condition(t, "GitSource", "team", "platform", "True"))
+		await.That(t, 30*time.Second, "its source is ready", w.condition(t, "GitSource", "team", "platform", "True"))
 		for _, m := range w.members {
-			eventually(t, 30*time.Second, "the vault on "+m.Name, w.color(t, m, "bank", "vault", "of-the-platform"))
+			await.That(t, 30*time.Second, "the vault on "+m.Name, w.color(t, m, "bank", "vault", "of-the-platform"))
 		}
 	})
 	t.Run("a member without the account says what to create, and goes on with it", func(t *testing.T) {
 		w.bounds(t, "eu-1", "us-1")
-		eventually(t, time.Minute, "it is told", r.says("kubectl -n shop create serviceaccount deployer"))
+		r.AwaitLine(t, 0, time.Minute, "kubectl -n shop create serviceaccount deployer")
 		w.push(t, "green")
-		eventually(t, time.Minute, "the other member goes on", w.color(t, w.members[0], "shop", "settings", "green"))
+		await.That(t, time.Minute, "the other member goes on", w.color(t, w.members[0], "shop", "settings", "green"))
 		w.account(t, w.members[1])
 		w.push(t, "red")
-		eventually(t, 2*time.Minute, "it arrives there too", w.color(t, w.members[1], "shop", "settings", "red"))
+		await.That(t, 2*time.Minute, "it arrives there too", w.color(t, w.members[1], "shop", "settings", "red"))
 	})
 	t.Run("narrower bounds remove nothing, and say so", func(t *testing.T) {
 		w.bounds(t, "eu-1")
-		eventually(t, time.Minute, "it is told", r.says("does not cover them any more"))
+		r.AwaitLine(t, 0, time.Minute, "does not cover them any more")
 		w.push(t, "violet")
-		eventually(t, time.Minute, "within the bounds it goes on", w.color(t, w.members[0], "shop", "settings", "violet"))
+		await.That(t, time.Minute, "within the bounds it goes on", w.color(t, w.members[0], "shop", "settings", "violet"))
 		if err := w.color(t, w.members[1], "shop", "settings", "red")(); err != nil {
 			t.Errorf("outside of the bounds: %v", err)
 		}
@@ -166,28 +167,20 @@ spec:
 // platform adds a source that is no tenant's.
 func (w *tenancy) platform(t *testing.T) {
 	t.Helper()
-	bare, work := filepath.Join(w.dir, "git", "platform.git"), filepath.Join(w.dir, "platform")
-	git(t, w.dir, "init", "--quiet", "--bare", "--initial-branch=main", bare)
-	git(t, w.dir, "init", "--quiet", "--initial-branch=main", work)
-	git(t, work, "remote", "add", "origin", bare)
-	commit(t, work, platformRepository)
+	commit(t, gitrepo.New(t, w.dir, "platform"), platformRepository)
 	w.object(t, fmt.Sprintf(`{apiVersion: armada-sync.io/v1alpha1, kind: GitSource, metadata: {name: platform, namespace: team},
   spec: {url: %q, interval: 500ms, secretRef: {name: git}}}`, strings.Replace(w.url, "shop.git", "platform.git", 1)))
 }
 
 func (w *tenancy) push(t *testing.T, color string) {
 	t.Helper()
-	commit(t, w.work, fmt.Sprintf(tenantRepository, color))
+	commit(t, w.repository, fmt.Sprintf(tenantRepository, color))
 }
 
-func commit(t *testing.T, work, content string) {
+func commit(t *testing.T, r *gitrepo.Repository, content string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(work, "all.yaml"), []byte(content), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	git(t, work, "add", "--all")
-	git(t, work, "commit", "--quiet", "--message", "change")
-	git(t, work, "push", "--quiet", "origin", "main")
+	r.Write(t, "all.yaml", content)
+	r.Push(t, "change")
 }
 
 // account makes the tenant's account on a member, which may write what it should have but Secrets.
@@ -247,9 +240,9 @@ func (w *tenancy) color(t *testing.T, m *fleet.Cluster, namespace, name, want st
 }
 
 // arrives checks the first push.
-func (w *tenancy) arrives(t *testing.T, r *replica) {
+func (w *tenancy) arrives(t *testing.T, r *child.Controller) {
 	eu, us := w.members[0], w.members[1]
-	eventually(t, time.Minute, "what it may have", w.color(t, eu, "shop", "settings", "blue"))
+	await.That(t, time.Minute, "what it may have", w.color(t, eu, "shop", "settings", "blue"))
 	for _, part := range []string{
 		`namespace \"bank\" is not among spec.tenant.allowedNamespaces (shop, shop-*)`,
 		`namespace \"armada-system\" is the controller's own`,
@@ -261,9 +254,9 @@ func (w *tenancy) arrives(t *testing.T, r *replica) {
 		"names clusters that are outside of spec.tenant.allowedClusters",
 		"in a repository it has no effect",
 	} {
-		eventually(t, time.Minute, part, r.says(part))
+		r.AwaitLine(t, 0, time.Minute, part)
 	}
-	eventually(t, time.Minute, "its source is not ready", w.condition(t, "GitSource", "team", "shop", "False"))
+	await.That(t, time.Minute, "its source is not ready", w.condition(t, "GitSource", "team", "shop", "False"))
 	for _, gone := range []struct {
 		on              *fleet.Cluster
 		group, resource string
@@ -321,6 +314,6 @@ func (w *tenancy) credentialsOfOthers(t *testing.T) {
 			t.Logf("%s: the hub's API server refuses it: %v", name, err)
 			continue
 		}
-		eventually(t, time.Minute, name+" has no credentials", w.condition(t, "GitSource", "team", name, "False"))
+		await.That(t, time.Minute, name+" has no credentials", w.condition(t, "GitSource", "team", name, "False"))
 	}
 }

@@ -3,22 +3,11 @@
 package hub_test
 
 import (
-	"bufio"
-	"encoding/pem"
 	"fmt"
-	"io"
-	"log"
 	"net/http"
-	"net/http/cgi"
-	"net/http/httptest"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -27,7 +16,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/armada-sync/armada-sync/e2e/child"
 	"github.com/armada-sync/armada-sync/e2e/fleet"
+	"github.com/armada-sync/armada-sync/e2e/gitrepo"
 )
 
 // user is who the controller is, on the hub and to members, so that audit logs tell its requests apart.
@@ -39,7 +30,7 @@ type world struct {
 	fleet       *fleet.Fleet
 	hub         *hub
 	members     []*fleet.Cluster
-	work        string
+	repository  *gitrepo.Repository
 	// password is what the Git server asks for.
 	password atomic.Value
 }
@@ -84,23 +75,12 @@ func (w *world) credentials(t *testing.T, ca []byte) {
 	w.object(t, fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: git, namespace: team}\nstringData: {username: me, password: %q, ca.crt: %q}", w.password.Load(), ca))
 }
 
-// serve serves a bare repository with git http-backend over TLS.
+// serve serves the repository to whoever has the present password.
 func (w *world) serve(t *testing.T) (url string, ca []byte) {
 	t.Helper()
-	root := filepath.Join(w.dir, "git")
-	w.work = filepath.Join(w.dir, "work")
-	if err := os.MkdirAll(root, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	git(t, w.dir, "init", "--quiet", "--bare", "--initial-branch=main", filepath.Join(root, "shop.git"))
-	git(t, w.dir, "init", "--quiet", "--initial-branch=main", w.work)
-	git(t, w.work, "remote", "add", "origin", filepath.Join(root, "shop.git"))
-	backend := &cgi.Handler{
-		Path:   filepath.Join(git(t, w.dir, "--exec-path"), "git-http-backend"),
-		Env:    append(gitEnvironment(), "GIT_PROJECT_ROOT="+root, "GIT_HTTP_EXPORT_ALL=1"),
-		Logger: log.New(io.Discard, "", 0), Stderr: t.Output(),
-	}
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	w.repository = gitrepo.New(t, w.dir, "shop")
+	backend := gitrepo.Handler(t, w.dir)
+	server, ca := gitrepo.ServeHTTPS(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if _, p, _ := r.BasicAuth(); p != w.password.Load() {
 			rw.Header().Set("WWW-Authenticate", "Basic")
 			http.Error(rw, "no", http.StatusUnauthorized)
@@ -108,29 +88,7 @@ func (w *world) serve(t *testing.T) (url string, ca []byte) {
 		}
 		backend.ServeHTTP(rw, r)
 	}))
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	return server.URL, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-}
-
-func git(t *testing.T, dir string, args ...string) string {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "git", args...)
-	cmd.Dir, cmd.Env = dir, gitEnvironment()
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return strings.TrimSpace(string(out))
-}
-
-func gitEnvironment() []string {
-	return []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null",
-		"GIT_AUTHOR_NAME=Shop Team", "GIT_AUTHOR_EMAIL=shop@example.com",
-		"GIT_COMMITTER_NAME=Shop Team", "GIT_COMMITTER_EMAIL=shop@example.com",
-	}
+	return server.URL, ca
 }
 
 // push commits ConfigMaps of a color, a Deployment of a number of replicas, and their policies.
@@ -162,12 +120,8 @@ spec:
   resourceSelectors: [{apiVersion: apps/v1, kind: Deployment}]
   placement: {replicaScheduling: {replicaSchedulingType: Divided}}
 `, replicas)
-	if err := os.WriteFile(filepath.Join(w.work, "shop.yaml"), []byte(b.String()), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	git(t, w.work, "add", "--all")
-	git(t, w.work, "commit", "--quiet", "--message", color)
-	git(t, w.work, "push", "--quiet", "origin", "main")
+	w.repository.Write(t, "shop.yaml", b.String())
+	w.repository.Push(t, color)
 }
 
 // arrived tells whether every member has all ConfigMaps in this color and a share of the Deployment.
@@ -236,85 +190,12 @@ func writesOf(t *testing.T, c *fleet.Cluster, since time.Time) []fleet.AuditEven
 	return found
 }
 
-// replica is `armada-sync run` as a child process.
-type replica struct {
-	name   string
-	cmd    *exec.Cmd
-	exited chan struct{}
-
-	mu    sync.Mutex
-	lines []string
-}
-
-// start starts a replica.
-func (w *world) start(t, outlives *testing.T, name string) *replica {
+// start starts a replica, which lives as long as owner at most.
+func (w *world) start(t, owner *testing.T, name string) *child.Controller {
 	t.Helper()
-	r := &replica{name: name, exited: make(chan struct{})}
-	r.cmd = exec.Command(w.binary, "run", "--kubeconfig", w.hub.UserKubeconfig(user), "--identity", name,
-		"--metrics-address", "127.0.0.1:0", "--allow-loopback")
-	r.cmd.Env = []string{"HOME=" + w.dir, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + w.dir}
-	r.cmd.SysProcAttr = lifeline()
-	stderr, err := r.cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	started := make(chan error, 1)
-	go func() {
-		// Linux sends the parent-death signal when the thread that made the child ends.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := r.cmd.Start()
-		started <- err
-		if err != nil {
-			return
-		}
-		lines := bufio.NewScanner(stderr)
-		lines.Buffer(nil, 1<<20)
-		for lines.Scan() {
-			r.mu.Lock()
-			r.lines = append(r.lines, lines.Text())
-			r.mu.Unlock()
-			fmt.Fprintf(outlives.Output(), "    %s| %s\n", name, lines.Text())
-		}
-		_ = r.cmd.Wait() // The exit code is in ProcessState.
-		close(r.exited)
-	}()
-	if err := <-started; err != nil {
-		t.Fatalf("start a replica: %v", err)
-	}
-	outlives.Cleanup(func() {
-		_ = r.cmd.Process.Kill()
-		<-r.exited
-	})
-	return r
-}
-
-// says tells whether a line has a part.
-func (r *replica) says(part string) func() error {
-	return func() error {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		for _, line := range r.lines {
-			if strings.Contains(line, part) {
-				return nil
-			}
-		}
-		return fmt.Errorf("%s does not say %q", r.name, part)
-	}
-}
-
-// end sends a signal and waits for the end.
-func (r *replica) end(t *testing.T, signal syscall.Signal) int {
-	t.Helper()
-	if err := r.cmd.Process.Signal(signal); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case <-r.exited:
-	case <-time.After(30 * time.Second):
-		t.Fatalf("%s lives 30s after %s", r.name, signal)
-	}
-	return r.cmd.ProcessState.ExitCode()
+	return child.Run(t, child.Options{
+		Binary: w.binary, Name: name, Owner: owner, Env: []string{"HOME=" + w.dir, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + w.dir},
+	}, "--kubeconfig", w.hub.UserKubeconfig(user), "--identity", name, "--metrics-address", "127.0.0.1:0", "--allow-loopback")
 }
 
 // errorsOf says what was found instead of what was wanted.
