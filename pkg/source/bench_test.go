@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/armada-sync/armada-sync/e2e/gitrepo"
 )
 
 // benchRepo has 10,000 files in 200 folders, which do not compress well: a pack
@@ -34,11 +36,11 @@ func benchRepo(b *testing.B) *hosted {
 func BenchmarkOneCommit(b *testing.B) {
 	h := benchRepo(b)
 	web := newGitHTTP(b, h.root())
-	signer, identity := newKey(b)
+	signer, identity := gitrepo.NewKey(b)
 	shell := newGitSSH(b, signer.PublicKey())
 	for name, o := range map[string]Options{
 		"https": {URL: web.URL + "/shop.git", Credentials: Credentials{CA: web.ca()}},
-		"ssh":   {URL: "ssh://git@" + shell.addr + h.bare, Credentials: Credentials{Identity: identity, KnownHosts: shell.knownHosts(shell.host.PublicKey())}},
+		"ssh":   {URL: "ssh://git@" + shell.addr + h.bare, Credentials: Credentials{Identity: identity, KnownHosts: shell.knownHosts(shell.host)}},
 	} {
 		b.Run(name, func(b *testing.B) {
 			o.CacheDir = filepath.Join(b.TempDir(), "cache")

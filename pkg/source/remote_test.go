@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/armada-sync/armada-sync/e2e/gitrepo"
 )
 
 // hosted is a repository, its bare copy that servers serve, and a push.
@@ -71,7 +73,7 @@ func pull(tb testing.TB, s Source) *Tree {
 func each(t *testing.T, h *hosted, ref Ref, f func(t *testing.T, s Source)) {
 	web := newGitHTTP(t, h.root())
 	web.setIntercept(basicAuth("ada", "correct horse"))
-	signer, identity := newKey(t)
+	signer, identity := gitrepo.NewKey(t)
 	shell := newGitSSH(t, signer.PublicKey())
 	for _, cached := range []bool{true, false} {
 		dir := func(t *testing.T) string {
@@ -86,7 +88,7 @@ func each(t *testing.T, h *hosted, ref Ref, f func(t *testing.T, s Source)) {
 		})
 		t.Run(fmt.Sprintf("ssh,disk=%v", cached), func(t *testing.T) {
 			f(t, newRemote(t, Options{URL: "ssh://git@" + shell.addr + h.bare, Ref: ref, CacheDir: dir(t),
-				Credentials: Credentials{Identity: identity, KnownHosts: shell.knownHosts(shell.host.PublicKey())}}))
+				Credentials: Credentials{Identity: identity, KnownHosts: shell.knownHosts(shell.host)}}))
 		})
 	}
 	t.Run("file", func(t *testing.T) {
@@ -492,10 +494,10 @@ func TestSSHHostKeysAndIdentities(t *testing.T) {
 	h := newHosted(t)
 	h.commit("one", "a", "1")
 	h.push()
-	signer, identity := newKey(t)
+	signer, identity := gitrepo.NewKey(t)
 	server := newGitSSH(t, signer.PublicKey())
-	other, otherIdentity := newKey(t)
-	known := server.knownHosts(server.host.PublicKey())
+	other, otherIdentity := gitrepo.NewKey(t)
+	known := server.knownHosts(server.host)
 	for _, tc := range []struct {
 		reason string
 		c      Credentials
@@ -596,8 +598,8 @@ func TestLoopbackIsRefusedUnlessAllowed(t *testing.T) {
 	if got := web.seen(); len(got) > 0 {
 		t.Errorf("the server was asked: %q", got)
 	}
-	_, identity := newKey(t)
-	signer, _ := newKey(t)
+	_, identity := gitrepo.NewKey(t)
+	signer, _ := gitrepo.NewKey(t)
 	shell := newGitSSH(t, signer.PublicKey())
 	s, err := NewRemote(Options{URL: "ssh://" + shell.addr + "/x.git", Credentials: Credentials{Identity: identity, KnownHosts: shell.knownHosts(signer.PublicKey())}})
 	if err != nil {
@@ -714,14 +716,13 @@ func TestPacksThatAreNotWhole(t *testing.T) {
 	h.commit("one", "a", strings.Repeat("text that does not compress to nothing 0123456789", 500))
 	h.push()
 	web := newGitHTTP(t, h.root())
-	backend := web.handler(t)
 	for _, cached := range []bool{true, false} {
 		for _, cut := range []int{1, 20, 100, 180} {
 			t.Run(fmt.Sprintf("cut after %d bytes,disk=%v", cut, cached), func(t *testing.T) {
 				web.setIntercept(func(w http.ResponseWriter, r *http.Request) bool {
 					if r.Method == http.MethodPost {
 						web.setIntercept(nil)
-						backend.ServeHTTP(&cutWriter{w, cut}, r)
+						web.backend.ServeHTTP(&cutWriter{w, cut}, r)
 						return true
 					}
 					return false
