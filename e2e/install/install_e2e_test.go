@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/armada-sync/armada-sync/e2e/child"
 	"github.com/armada-sync/armada-sync/e2e/fleet"
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/apply"
@@ -397,22 +398,7 @@ func awaitThat(t *testing.T, what string, done func() bool) {
 
 // controllerRights runs the controller outside the hub with a token of the account that the Deployment has.
 func (s *installation) controllerRights(t *testing.T) {
-	file := s.accountKubeconfig(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "armada-sync"), "run", "--kubeconfig", file, "--metrics-address", "127.0.0.1:0")
-	cmd.Env = []string{"HOME=" + s.dir, "PATH=/usr/bin:/bin", "TMPDIR=" + s.dir}
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = soon
-	log, err := os.Create(filepath.Join(s.dir, "controller.log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	c := child.Run(t, s.child(t, "run"), "--kubeconfig", s.accountKubeconfig(t), "--metrics-address", "127.0.0.1:0")
 	awaitThat(t, "both clusters are ready and their versions known", func() bool {
 		out, _, err := s.run(t, `kubectl get clusters -o jsonpath='{range .items[*]}{.status.conditions[?(@.type=="Ready")].status}{.status.kubernetesVersion} {end}'`)
 		return err == nil && strings.Count(out, "Truev1.") == 2
@@ -420,20 +406,14 @@ func (s *installation) controllerRights(t *testing.T) {
 	if out := s.mustRun(t, "kubectl get clusters; kubectl get gitsources -A"); !strings.Contains(out, "eu-west-1") {
 		t.Error("a list of clusters does not show the region")
 	}
-	cancel()
-	// Ended as asked, the command says nothing more than that its context was canceled.
-	_ = cmd.Wait()
-	said, err := os.ReadFile(log.Name())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("the controller said:\n%s", said)
+	code := c.End(t, syscall.SIGTERM)
+	said := strings.Join(c.Since(0), "\n")
 	for _, bad := range []string{"forbidden", "cannot get", "cannot list", "cannot patch", "cannot create", "panic"} {
-		if strings.Contains(string(said), bad) {
+		if strings.Contains(said, bad) {
 			t.Errorf("the controller lacks a right: %q", bad)
 		}
 	}
-	if code := cmd.ProcessState.ExitCode(); code != 0 {
+	if code != 0 {
 		t.Errorf("the controller ended with exit code %d", code)
 	}
 }

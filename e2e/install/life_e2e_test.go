@@ -4,7 +4,6 @@ package install_test
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -164,14 +163,14 @@ func (l *life) lost(t *testing.T) {
 
 func (l *life) killed(t *testing.T) {
 	two := l.start(t, "two")
-	awaitThat(t, "the other stands by", two.says("standing by"))
+	two.AwaitLine(t, 0, soon, "standing by")
 	l.quiet(t)
 	since := time.Now()
 	l.commit(t, "red", manyMaps)
 	awaitThat(t, "the apply has begun", func() bool { return len(l.writes(t, l.us, since)) >= 3 })
 	killed := time.Now()
-	l.one.end(t, syscall.SIGKILL)
-	awaitThat(t, "the other leads", two.says("leading"))
+	l.one.End(t, syscall.SIGKILL)
+	two.AwaitLine(t, 0, soon, "leading")
 	took := time.Since(killed)
 	t.Logf("killed in the middle, the other leads after %s", took.Round(100*time.Millisecond))
 	if took > handover {
@@ -200,7 +199,7 @@ func (l *life) unjoined(t *testing.T) {
 
 // rights looks through what the API servers noted.
 func (l *life) rights(t *testing.T) {
-	if code := l.one.end(t, syscall.SIGTERM); code != 0 {
+	if code := l.one.End(t, syscall.SIGTERM); code != 0 {
 		t.Errorf("the controller ended with exit code %d", code)
 	}
 	for _, c := range append([]*fleet.Cluster{l.hub}, l.members...) {
@@ -365,10 +364,6 @@ spec:
   - targetCluster: {labelSelector: {matchLabels: {continent: europe}}}
     overriders: {plaintext: [{path: /data/audience, operator: replace, value: europe}]}
 `)
-	if err := os.WriteFile(l.work+"/shop.yaml", []byte(b.String()), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	git(t, l.work, "add", "--all")
-	git(t, l.work, "commit", "--quiet", "--message", color)
-	git(t, l.work, "push", "--quiet", "origin", "main")
+	l.repository.Write(t, "shop.yaml", b.String())
+	l.repository.Push(t, color)
 }

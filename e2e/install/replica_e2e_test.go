@@ -3,29 +3,18 @@
 package install_test
 
 import (
-	"bufio"
 	"encoding/base64"
-	"encoding/pem"
-	"fmt"
-	"io"
-	"log"
-	"net/http/cgi"
-	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strings"
-	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/armada-sync/armada-sync/e2e/child"
 	"github.com/armada-sync/armada-sync/e2e/fleet"
+	"github.com/armada-sync/armada-sync/e2e/gitrepo"
 	"github.com/armada-sync/armada-sync/pkg/register"
 )
 
@@ -38,8 +27,8 @@ type life struct {
 	all *testing.T
 	// controller is the kubeconfig of the controller's account on the hub.
 	controller string
-	work       string
-	one        *replica
+	repository *gitrepo.Repository
+	one        *child.Controller
 }
 
 func newLife(t *testing.T) *life {
@@ -118,26 +107,11 @@ func (s *installation) accountKubeconfig(t *testing.T) string {
 	return file
 }
 
-// serve serves a bare repository with git http-backend over TLS, and has the hub follow it.
+// serve serves a repository, and has the hub follow it.
 func (l *life) serve(t *testing.T) {
 	t.Helper()
-	root := filepath.Join(l.dir, "git")
-	l.work = filepath.Join(l.dir, "work")
-	if err := os.MkdirAll(root, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	git(t, l.dir, "init", "--quiet", "--bare", "--initial-branch=main", filepath.Join(root, "shop.git"))
-	git(t, l.dir, "init", "--quiet", "--initial-branch=main", l.work)
-	git(t, l.work, "remote", "add", "origin", filepath.Join(root, "shop.git"))
-	server := httptest.NewUnstartedServer(&cgi.Handler{
-		Path:   filepath.Join(git(t, l.dir, "--exec-path"), "git-http-backend"),
-		Env:    append(gitEnvironment(), "GIT_PROJECT_ROOT="+root, "GIT_HTTP_EXPORT_ALL=1"),
-		Logger: log.New(io.Discard, "", 0), Stderr: io.Discard,
-	})
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	l.repository = gitrepo.New(t, l.dir, "shop")
+	server, ca := gitrepo.ServeHTTPS(t, gitrepo.Handler(t, l.dir))
 	if err := os.WriteFile(filepath.Join(l.dir, "ca.crt"), ca, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -150,104 +124,20 @@ spec: {url: "`+server.URL+`/shop.git", ref: {branch: main}, interval: 500ms, sec
 EOF`)
 }
 
-func git(t *testing.T, dir string, args ...string) string {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "git", args...)
-	cmd.Dir, cmd.Env = dir, gitEnvironment()
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return strings.TrimSpace(string(out))
-}
-
-func gitEnvironment() []string {
-	return []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null",
-		"GIT_AUTHOR_NAME=Shop Team", "GIT_AUTHOR_EMAIL=shop@example.com",
-		"GIT_COMMITTER_NAME=Shop Team", "GIT_COMMITTER_EMAIL=shop@example.com",
-	}
-}
-
 func encoded(data []byte) string { return base64.StdEncoding.EncodeToString(data) }
 
-// replica is `armada-sync run` as a child process.
-type replica struct {
-	cmd    *exec.Cmd
-	exited chan struct{}
-
-	mu    sync.Mutex
-	lines []string
-}
-
 // start starts a replica, which lives until the test of all steps ends, with more flags.
-func (l *life) start(t *testing.T, name string, flags ...string) *replica {
+func (l *life) start(t *testing.T, name string, flags ...string) *child.Controller {
 	t.Helper()
-	r := &replica{exited: make(chan struct{})}
-	r.cmd = exec.Command(filepath.Join(l.bin, "armada-sync"), append([]string{
-		"run", "--kubeconfig", l.controller, "--identity", name, "--metrics-address", "127.0.0.1:0", "--allow-loopback",
+	return child.Run(t, l.child(l.all, name), append([]string{
+		"--kubeconfig", l.controller, "--identity", name, "--metrics-address", "127.0.0.1:0", "--allow-loopback",
 	}, flags...)...)
-	r.cmd.Env = []string{"HOME=" + l.dir, "PATH=/usr/bin:/bin", "TMPDIR=" + l.dir}
-	r.cmd.SysProcAttr = lifeline()
-	stderr, err := r.cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	started := make(chan error, 1)
-	go func() {
-		// Linux sends the parent-death signal when the thread that made the child ends.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := r.cmd.Start()
-		started <- err
-		if err != nil {
-			return
-		}
-		lines := bufio.NewScanner(stderr)
-		lines.Buffer(nil, 1<<20)
-		for lines.Scan() {
-			r.mu.Lock()
-			r.lines = append(r.lines, lines.Text())
-			r.mu.Unlock()
-			fmt.Fprintf(l.all.Output(), "    %s| %s\n", name, lines.Text())
-		}
-		_ = r.cmd.Wait() // The exit code is in ProcessState.
-		close(r.exited)
-	}()
-	if err := <-started; err != nil {
-		t.Fatalf("start a replica: %v", err)
-	}
-	l.all.Cleanup(func() {
-		_ = r.cmd.Process.Kill()
-		<-r.exited
-	})
-	return r
 }
 
-// says tells whether a line has a part.
-func (r *replica) says(part string) func() bool {
-	return func() bool {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		for _, line := range r.lines {
-			if strings.Contains(line, part) {
-				return true
-			}
-		}
-		return false
+// child says how a controller is run that lives as long as owner at most.
+func (s *installation) child(owner *testing.T, name string) child.Options {
+	return child.Options{
+		Binary: filepath.Join(s.bin, "armada-sync"), Name: name, Owner: owner,
+		Env: []string{"HOME=" + s.dir, "PATH=/usr/bin:/bin", "TMPDIR=" + s.dir},
 	}
-}
-
-// end sends a signal and waits for the end.
-func (r *replica) end(t *testing.T, signal syscall.Signal) int {
-	t.Helper()
-	if err := r.cmd.Process.Signal(signal); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case <-r.exited:
-	case <-time.After(30 * time.Second):
-		t.Fatalf("the replica lives 30s after %s", signal)
-	}
-	return r.cmd.ProcessState.ExitCode()
 }
