@@ -30,6 +30,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/armada-sync/armada-sync/e2e/await"
 	"github.com/armada-sync/armada-sync/e2e/fleet"
 )
 
@@ -245,7 +246,7 @@ func (m *member) writesSince(t *testing.T, mark int) []string {
 func (m *member) awaitProbes(t *testing.T) {
 	t.Helper()
 	mark := m.auditMark(t)
-	eventually(t, 30*time.Second, "probes of "+m.Name, func() error {
+	await.That(t, 30*time.Second, "probes of "+m.Name, func() error {
 		n := 0
 		for _, e := range m.audit(t)[mark:] {
 			if e.User == user && strings.HasPrefix(e.URI, "/readyz") {

@@ -19,7 +19,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/armada-sync/armada-sync/e2e/await"
+	"github.com/armada-sync/armada-sync/e2e/child"
 	"github.com/armada-sync/armada-sync/e2e/fleet"
+	"github.com/armada-sync/armada-sync/e2e/gitrepo"
 )
 
 const (
@@ -42,9 +45,9 @@ type story struct {
 	members     []*member
 	eu, us, ap  *member
 	shop, plain *repository
-	run         *controller
+	run         *child.Controller
 	// before are the controllers that have ended.
-	before []*controller
+	before []*child.Controller
 	// want are the names of the objects that are to be on each member.
 	want map[string]map[string]bool
 }
@@ -82,7 +85,7 @@ func TestStory(t *testing.T) {
 func newStory(t *testing.T) *story {
 	t.Helper()
 	s := &story{log: t, dir: t.TempDir(), want: map[string]map[string]bool{}}
-	s.binary = buildCommand(t)
+	s.binary = fleet.CommandT(t, "../..", "./cmd/armada-sync")
 	f := fleet.StartT(t, fleet.Options{
 		Names: []string{"eu-1", "us-1", "ap-1"}, WithControllers: true, WithNodes: 2,
 		Users:    []fleet.User{{Name: user, Groups: []string{"system:masters"}}},
@@ -93,7 +96,7 @@ func newStory(t *testing.T) *story {
 		s.want[c.Name] = map[string]bool{}
 	}
 	s.eu, s.us, s.ap = s.members[0], s.members[1], s.members[2]
-	s.shop, s.plain = newRepository(t, s.dir, "shop"), newRepository(t, s.dir, "plain")
+	s.shop, s.plain = &repository{gitrepo.New(t, s.dir, "shop")}, &repository{gitrepo.New(t, s.dir, "plain")}
 	s.fillRepositories(t)
 	s.configure(t)
 	return s
@@ -193,13 +196,13 @@ func (s *story) writeFile(t *testing.T, name, content string) {
 // start runs a controller on the configuration of fleet.yaml.
 func (s *story) start(t *testing.T) {
 	t.Helper()
-	s.run = startController(t, s.log, s.binary, filepath.Join(s.dir, "fleet.yaml"), filepath.Join(s.dir, "state"))
+	s.run = s.startController(t, "fleet.yaml", "state")
 }
 
 // stop ends the controller with SIGTERM, which must succeed.
 func (s *story) stop(t *testing.T) {
 	t.Helper()
-	code := s.run.stop(t, syscall.SIGTERM)
+	code := s.run.End(t, syscall.SIGTERM)
 	s.before = append(s.before, s.run)
 	if code != 0 {
 		t.Fatalf("the controller ends with code %d after SIGTERM, want 0", code)
@@ -227,7 +230,7 @@ func (s *story) gone(names ...string) {
 func (s *story) awaitInventory(t *testing.T, members ...*member) map[string]map[string]*unstructured.Unstructured {
 	t.Helper()
 	held := make([]map[string]*unstructured.Unstructured, len(s.members))
-	eventually(t, time.Minute, "inventory as wanted", func() error {
+	await.That(t, time.Minute, "inventory as wanted", func() error {
 		return on(members, func(m *member) error {
 			objects, err := m.labelled(t.Context())
 			if err != nil {
@@ -252,7 +255,7 @@ func (s *story) awaitInventory(t *testing.T, members ...*member) map[string]map[
 func (s *story) awaitRollouts(t *testing.T) map[string]map[string]*unstructured.Unstructured {
 	t.Helper()
 	var held map[string]map[string]*unstructured.Unstructured
-	eventually(t, time.Minute, "rollout of every Deployment", func() error {
+	await.That(t, time.Minute, "rollout of every Deployment", func() error {
 		held = s.awaitInventory(t, s.members...)
 		var errs []error
 		for _, m := range s.members {
@@ -279,7 +282,7 @@ func (s *story) awaitRollouts(t *testing.T) map[string]map[string]*unstructured.
 // awaitShares waits for the shares of the divided workload.
 func (s *story) awaitShares(t *testing.T, timeout time.Duration, want map[*member]any) time.Duration {
 	t.Helper()
-	return eventually(t, timeout, "shares of the frontend", func() error {
+	return await.That(t, timeout, "shares of the frontend", func() error {
 		var errs []error
 		for m, share := range want {
 			u, err := m.resource("Deployment", "shop").Get(t.Context(), "frontend", metav1.GetOptions{})
@@ -310,7 +313,7 @@ func (s *story) settle(t *testing.T, members ...*member) {
 	for _, m := range members {
 		names = append(names, m.Name)
 	}
-	s.run.awaitQuiet(t, names...)
+	s.awaitQuiet(t, names...)
 	for _, m := range members {
 		m.awaitProbes(t)
 	}
@@ -371,8 +374,8 @@ func webster(seats int, weights map[*member]int) map[*member]any {
 func (s *story) firstPush(t *testing.T) {
 	s.start(t)
 	began := time.Now()
-	s.plain.push(t, "The Online Boutique as plain manifests")
-	s.shop.push(t, "The Online Boutique, with policies")
+	s.plain.Push(t, "The Online Boutique as plain manifests")
+	s.shop.Push(t, "The Online Boutique, with policies")
 	held := s.awaitInventory(t, s.members...)
 	for _, m := range s.members {
 		t.Logf("%s holds %d objects, exactly those that are to be there, %s after the push", m.Name, len(held[m.Name]), time.Since(began).Round(100*time.Millisecond))
@@ -549,8 +552,8 @@ func (s *story) checkOverrides(t *testing.T, held map[string]map[string]*unstruc
 func (s *story) changeOverride(t *testing.T) {
 	before, marks := s.awaitRollouts(t), s.marks(t)
 	s.shop.replace(t, "shop/overrides/frontend.yaml", "value: EUR", "value: CHF")
-	s.shop.push(t, "Prices in francs on eu-1")
-	took := eventually(t, soon, "the new currency on eu-1", func() error {
+	s.shop.Push(t, "Prices in francs on eu-1")
+	took := await.That(t, soon, "the new currency on eu-1", func() error {
 		if got := environment(s.eu.get(t, "Deployment", "shop", "frontend"), "CURRENCY"); got != "CHF" {
 			return fmt.Errorf("it is %q", got)
 		}
@@ -593,7 +596,7 @@ func (s *story) prune(t *testing.T) {
 	marks := s.marks(t)
 
 	s.shop.remove(t, "shop/platform/banner.yaml")
-	s.shop.push(t, "No banner any more")
+	s.shop.Push(t, "No banner any more")
 	s.gone("ConfigMap shop/banner")
 	s.awaitInventory(t, s.members...)
 	s.settle(t, s.members...)
@@ -609,13 +612,13 @@ func (s *story) prune(t *testing.T) {
 	}
 	t.Log("the banner is gone on all members; a ConfigMap of someone else, and one with our labels copied onto it, were not touched")
 
-	marks, line := s.marks(t), s.run.mark()
-	s.shop.write(t, "shop/platform/motd.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: motd\n  namespace: shop\ndata:\n  text: [unclosed\n")
+	marks, line := s.marks(t), s.run.Mark()
+	s.shop.Write(t, "shop/platform/motd.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: motd\n  namespace: shop\ndata:\n  text: [unclosed\n")
 	s.shop.remove(t, "shop/platform/season.yaml")
 	s.shop.replace(t, "shop/platform/settings.yaml", "greeting: hello", "greeting: good day")
-	s.shop.push(t, "A broken file, a removed file and a good change in one commit")
+	s.shop.Push(t, "A broken file, a removed file and a good change in one commit")
 	s.awaitGreeting(t, "good day", s.members...)
-	problem := s.run.awaitLine(t, line, soon, "problem", "platform/motd.yaml:")
+	problem := s.run.AwaitLine(t, line, soon, "problem", "platform/motd.yaml:")
 	if !regexp.MustCompile(`platform/motd\.yaml:[67]\b`).MatchString(problem) {
 		t.Errorf("the problem does not name line 6 or 7 of the file: %s", problem)
 	}
@@ -624,12 +627,12 @@ func (s *story) prune(t *testing.T) {
 	s.awaitInventory(t, s.members...)
 	t.Logf("the good change is there, nothing was pruned, and stderr says: %s", problem)
 
-	line = s.run.mark()
-	s.shop.write(t, "shop/platform/motd.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: motd, namespace: shop}\ndata: {text: welcome back}\n")
-	s.shop.push(t, "Mend the file")
+	line = s.run.Mark()
+	s.shop.Write(t, "shop/platform/motd.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: motd, namespace: shop}\ndata: {text: welcome back}\n")
+	s.shop.Push(t, "Mend the file")
 	s.gone("ConfigMap shop/season")
 	s.awaitInventory(t, s.members...)
-	s.run.awaitLine(t, line, soon, "solved", "platform/motd.yaml:")
+	s.run.AwaitLine(t, line, soon, "solved", "platform/motd.yaml:")
 	if text := field(s.ap.get(t, "ConfigMap", "shop", "motd"), "data", "text"); text != "welcome back" {
 		t.Errorf("the mended file was not applied: %v", text)
 	}
@@ -639,7 +642,7 @@ func (s *story) prune(t *testing.T) {
 // awaitGreeting waits for the value in the settings, which is how the steps see that a push arrived.
 func (s *story) awaitGreeting(t *testing.T, want string, members ...*member) time.Duration {
 	t.Helper()
-	return eventually(t, soon, fmt.Sprintf("greeting %q", want), func() error {
+	return await.That(t, soon, fmt.Sprintf("greeting %q", want), func() error {
 		var errs []error
 		for _, m := range members {
 			u, err := m.resource("ConfigMap", "shop").Get(t.Context(), "settings", metav1.GetOptions{})
@@ -656,9 +659,9 @@ func (s *story) awaitGreeting(t *testing.T, want string, members ...*member) tim
 // greet pushes another greeting and waits for it.
 func (s *story) greet(t *testing.T, greeting string, members ...*member) time.Duration {
 	t.Helper()
-	s.shop.write(t, "shop/platform/settings.yaml", regexp.MustCompile(`greeting: .*`).
+	s.shop.Write(t, "shop/platform/settings.yaml", regexp.MustCompile(`greeting: .*`).
 		ReplaceAllLiteralString(s.shop.read(t, "shop/platform/settings.yaml"), "greeting: "+greeting))
-	s.shop.push(t, "Say "+greeting)
+	s.shop.Push(t, "Say "+greeting)
 	return s.awaitGreeting(t, greeting, members...)
 }
 
@@ -702,7 +705,7 @@ func (s *story) drift(t *testing.T) {
 			s.readsSecret(t, s.ap), secretCanary},
 	} {
 		c.change()
-		took := eventually(t, driftLimit, c.what+" put back on "+c.m.Name, func() error {
+		took := await.That(t, driftLimit, c.what+" put back on "+c.m.Name, func() error {
 			got, err := c.back()
 			if err == nil && got != c.want {
 				err = fmt.Errorf("it is %v", got)
@@ -756,10 +759,10 @@ func (s *story) readsSecret(t *testing.T, m *member) func() (any, error) {
 // conflict is step 5.
 func (s *story) conflict(t *testing.T) {
 	theirs := s.us.create(t, "{apiVersion: v1, kind: ConfigMap, metadata: {name: greeter, namespace: shop}, data: {text: theirs, more: theirs}}")
-	line := s.run.mark()
-	s.shop.write(t, "shop/platform/greeter.yaml", "{apiVersion: v1, kind: ConfigMap, metadata: {name: greeter, namespace: shop}, data: {text: ours}}\n")
-	s.shop.push(t, "A ConfigMap that us-1 has already")
-	problem := s.run.awaitLine(t, line, soon, "problem", "us-1", "ConfigMap shop/greeter", "conflict")
+	line := s.run.Mark()
+	s.shop.Write(t, "shop/platform/greeter.yaml", "{apiVersion: v1, kind: ConfigMap, metadata: {name: greeter, namespace: shop}, data: {text: ours}}\n")
+	s.shop.Push(t, "A ConfigMap that us-1 has already")
+	problem := s.run.AwaitLine(t, line, soon, "problem", "us-1", "ConfigMap shop/greeter", "conflict")
 	s.expect("ConfigMap shop/greeter")
 	delete(s.want[s.us.Name], "ConfigMap shop/greeter")
 	s.awaitInventory(t, s.members...)
@@ -769,8 +772,8 @@ func (s *story) conflict(t *testing.T) {
 	}
 	t.Logf("on us-1 the object of someone else is untouched, elsewhere ours is there, and stderr says: %s", problem)
 
-	line = s.run.mark()
-	s.shop.write(t, "shop/policies/greeter.yaml", `apiVersion: armada-sync.io/v1alpha1
+	line = s.run.Mark()
+	s.shop.Write(t, "shop/policies/greeter.yaml", `apiVersion: armada-sync.io/v1alpha1
 kind: PropagationPolicy
 metadata: {name: greeter, namespace: shop}
 spec:
@@ -778,9 +781,9 @@ spec:
   resourceSelectors:
     - {apiVersion: v1, kind: ConfigMap, name: greeter}
 `)
-	s.shop.push(t, "Adopt it")
+	s.shop.Push(t, "Adopt it")
 	s.expect("ConfigMap shop/greeter")
-	took := eventually(t, soon, "adoption", func() error {
+	took := await.That(t, soon, "adoption", func() error {
 		u, err := s.us.getIf(t.Context(), "ConfigMap", "shop", "greeter")
 		if err == nil && field(u, "data", "text") != "ours" {
 			err = fmt.Errorf("its text is %v", field(u, "data", "text"))
@@ -798,7 +801,7 @@ spec:
 	if fields, _ := applied(now); field(now, "data", "text") != "ours" || !owns(fields, "data", "text") {
 		t.Errorf("the adopted object has %v", now.Object["data"])
 	}
-	s.run.awaitLine(t, line, soon, "solved", "ConfigMap shop/greeter")
+	s.run.AwaitLine(t, line, soon, "solved", "ConfigMap shop/greeter")
 	t.Logf("with conflictResolution: Overwrite it is adopted in place after %s, and stderr says that it is solved", took.Round(100*time.Millisecond))
 }
 
@@ -808,18 +811,18 @@ func (s *story) badInput(t *testing.T) {
 	s.stop(t)
 	s.configure(t, "apiVersion: armada-sync.io/v1alpha1\nkind: GitSource\nmetadata: {name: dead}\nspec: {url: \"https://127.0.0.1:1/dead.git\", interval: 1s}\n")
 	s.start(t)
-	t.Logf("a repository that cannot be reached: %s", s.run.awaitLine(t, 0, soon, "problem", "armada-system/dead"))
+	t.Logf("a repository that cannot be reached: %s", s.run.AwaitLine(t, 0, soon, "problem", "armada-system/dead"))
 
-	line := s.run.mark()
-	s.shop.write(t, "shop/platform/widget.yaml", "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: lonely, namespace: shop}\n")
-	s.shop.write(t, "shop/policies/widgets.yaml", `apiVersion: armada-sync.io/v1alpha1
+	line := s.run.Mark()
+	s.shop.Write(t, "shop/platform/widget.yaml", "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: lonely, namespace: shop}\n")
+	s.shop.Write(t, "shop/policies/widgets.yaml", `apiVersion: armada-sync.io/v1alpha1
 kind: PropagationPolicy
 metadata: {name: widgets, namespace: shop}
 spec:
   resourceSelectors:
     - {apiVersion: example.com/v1, kind: Widget}
 `)
-	s.shop.write(t, "shop/policies/typo.yaml", `apiVersion: armada-sync.io/v1alpha1
+	s.shop.Write(t, "shop/policies/typo.yaml", `apiVersion: armada-sync.io/v1alpha1
 kind: PropagationPolicy
 metadata: {name: typo, namespace: shop}
 spec:
@@ -830,25 +833,25 @@ spec:
 `)
 	took := s.greet(t, "good evening", s.members...)
 	t.Logf("the rest of the commit arrives, %s after the push", took.Round(100*time.Millisecond))
-	t.Logf("a policy with an unknown field: %s", s.run.awaitLine(t, line, soon, "problem", "policies/typo.yaml:7", "placment"))
-	t.Logf("a policy for a kind that no member serves: %s", s.run.awaitLine(t, line, soon, "problem", "serves no example.com/v1 Widget", ".yaml:"))
+	t.Logf("a policy with an unknown field: %s", s.run.AwaitLine(t, line, soon, "problem", "policies/typo.yaml:7", "placment"))
+	t.Logf("a policy for a kind that no member serves: %s", s.run.AwaitLine(t, line, soon, "problem", "serves no example.com/v1 Widget", ".yaml:"))
 
-	line = s.run.mark()
-	away := s.plain.bare + ".away"
-	if err := os.Rename(s.plain.bare, away); err != nil {
+	line = s.run.Mark()
+	away := s.plain.Bare + ".away"
+	if err := os.Rename(s.plain.Bare, away); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("a repository that goes away: %s", s.run.awaitLine(t, line, soon, "problem", "armada-system/plain"))
+	t.Logf("a repository that goes away: %s", s.run.AwaitLine(t, line, soon, "problem", "armada-system/plain"))
 	s.greet(t, "good night", s.members...)
 	s.settle(t, s.members...)
 	s.awaitInventory(t, s.members...)
-	if err := os.Rename(away, s.plain.bare); err != nil {
+	if err := os.Rename(away, s.plain.Bare); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("and comes back: %s", s.run.awaitLine(t, line, soon, "solved", "armada-system/plain"))
+	t.Logf("and comes back: %s", s.run.AwaitLine(t, line, soon, "solved", "armada-system/plain"))
 	s.noDeletes(t, marks)
 	for _, part := range []string{"placment", "armada-system/dead"} {
-		if n := count(s.run.since(0), "problem", part); n != 1 {
+		if n := count(s.run.Since(0), "problem", part); n != 1 {
 			t.Errorf("%d lines on stderr name %q, want one while the problem stands", n, part)
 		}
 	}
@@ -857,17 +860,13 @@ spec:
 	s.shop.remove(t, "shop/platform/widget.yaml")
 	s.shop.remove(t, "shop/policies/widgets.yaml")
 	s.shop.remove(t, "shop/policies/typo.yaml")
-	s.shop.push(t, "Away with the bad input")
-	s.run.awaitLine(t, line, soon, "solved", "placment")
+	s.shop.Push(t, "Away with the bad input")
+	s.run.AwaitLine(t, line, soon, "solved", "placment")
 }
 
 func count(lines []string, parts ...string) (n int) {
 	for _, line := range lines {
-		all := true
-		for _, p := range parts {
-			all = all && strings.Contains(line, p)
-		}
-		if all {
+		if child.Contains(line, parts...) {
 			n++
 		}
 	}
@@ -878,11 +877,11 @@ func count(lines []string, parts ...string) (n int) {
 func (s *story) failover(t *testing.T) {
 	before := s.awaitRollouts(t)
 	s.settle(t, s.members...)
-	marks, line := s.marks(t), s.run.mark()
+	marks, line := s.marks(t), s.run.Mark()
 	if err := s.us.StopAPIServer(t.Context(), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("the API server of us-1 is killed: %s", s.run.awaitLine(t, line, soon, "problem", "us-1", "not-ready"))
+	t.Logf("the API server of us-1 is killed: %s", s.run.AwaitLine(t, line, soon, "problem", "us-1", "not-ready"))
 	shares := webster(9, map[*member]int{s.eu: 4, s.ap: 1})
 	took := s.awaitShares(t, soon, shares)
 	t.Logf("%s later its share of the frontend has moved: %v on eu-1, %v on ap-1", took.Round(100*time.Millisecond), shares[s.eu], shares[s.ap])
@@ -894,11 +893,11 @@ func (s *story) failover(t *testing.T) {
 	}
 	t.Log("that took one write on each of the other members; nothing else was touched")
 
-	line = s.run.mark()
+	line = s.run.Mark()
 	if err := s.us.StartAPIServer(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.run.awaitLine(t, line, soon, "solved", "us-1", "not-ready")
+	s.run.AwaitLine(t, line, soon, "solved", "us-1", "not-ready")
 	took = s.awaitShares(t, soon, webster(9, map[*member]int{s.eu: 4, s.us: 2, s.ap: 1}))
 	s.settle(t, s.members...)
 	after := s.awaitRollouts(t)
@@ -909,7 +908,7 @@ func (s *story) failover(t *testing.T) {
 
 // hang is step 8.
 func (s *story) hang(t *testing.T) {
-	before, line := s.awaitRollouts(t), s.run.mark()
+	before, line := s.awaitRollouts(t), s.run.Mark()
 	if err := s.ap.Pause(); err != nil {
 		t.Fatal(err)
 	}
@@ -918,19 +917,19 @@ func (s *story) hang(t *testing.T) {
 		t.Errorf("a hanging member delays the others by %s", took)
 	}
 	t.Logf("ap-1 hangs (SIGSTOP): eu-1 and us-1 have the next commit after %s", took.Round(100*time.Millisecond))
-	t.Logf("it is found out: %s", s.run.awaitLine(t, line, soon, "problem", "ap-1", "not-ready"))
+	t.Logf("it is found out: %s", s.run.AwaitLine(t, line, soon, "problem", "ap-1", "not-ready"))
 	s.awaitShares(t, soon, webster(9, map[*member]int{s.eu: 4, s.us: 2}))
 	if took = s.greet(t, "composure", s.eu, s.us); took > driftLimit {
 		t.Errorf("a member that is known to hang delays the others by %s", took)
 	}
 	t.Logf("its share has moved, and the commit after that takes %s", took.Round(100*time.Millisecond))
 
-	line = s.run.mark()
+	line = s.run.Mark()
 	if err := s.ap.Resume(); err != nil {
 		t.Fatal(err)
 	}
 	took = s.awaitGreeting(t, "composure", s.ap)
-	s.run.awaitLine(t, line, soon, "solved", "ap-1", "not-ready")
+	s.run.AwaitLine(t, line, soon, "solved", "ap-1", "not-ready")
 	s.awaitShares(t, soon, webster(9, map[*member]int{s.eu: 4, s.us: 2, s.ap: 1}))
 	after := s.awaitInventory(t, s.members...)
 	checkSame(t, s.ap, before, after)
@@ -950,9 +949,9 @@ func (s *story) pushBulk(t *testing.T, batch string) {
 			docs = append(docs, fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s, namespace: shop, labels: {example.com/bulk: %q}}\ndata: {number: \"%d\"}\n", name, batch, i))
 			s.expect(object("ConfigMap", "shop", name))
 		}
-		s.shop.write(t, fmt.Sprintf("shop/bulk/%s-%d.yaml", batch, part), strings.Join(docs, "---\n"))
+		s.shop.Write(t, fmt.Sprintf("shop/bulk/%s-%d.yaml", batch, part), strings.Join(docs, "---\n"))
 	}
-	s.shop.push(t, fmt.Sprintf("%d ConfigMaps", bulk))
+	s.shop.Push(t, fmt.Sprintf("%d ConfigMaps", bulk))
 }
 
 // pushUntil pushes a batch and returns as soon as a member holds some of it.
@@ -995,7 +994,7 @@ func (s *story) arrived(t *testing.T, batch string) (counts map[string]int, all 
 // kill is step 9.
 func (s *story) kill(t *testing.T) {
 	s.pushUntil(t, "a", 30)
-	if code := s.run.stop(t, syscall.SIGKILL); code != -1 {
+	if code := s.run.End(t, syscall.SIGKILL); code != -1 {
 		t.Fatalf("the controller ended with code %d before it was killed", code)
 	}
 	s.before = append(s.before, s.run)
@@ -1039,7 +1038,7 @@ func (s *story) terminate(t *testing.T) {
 	if all {
 		t.Error("everything was written before the end: SIGTERM is not to begin anything new")
 	}
-	if _, ok := s.run.find(0, "nothing is in flight"); !ok {
+	if count(s.run.Since(0), "nothing is in flight") == 0 {
 		t.Error("stderr does not say that nothing is in flight")
 	}
 	t.Logf("SIGTERM in the middle: exit code 0 after %s; of %d objects there are %v", time.Since(began).Round(10*time.Millisecond), bulk, counts)
@@ -1063,14 +1062,14 @@ func (s *story) terminate(t *testing.T) {
 func (s *story) observe(t *testing.T) {
 	s.settle(t, s.members...)
 	for path, want := range map[string]int{"/healthz": http.StatusOK, "/readyz": http.StatusOK, "/metrics": http.StatusOK, "/": http.StatusNotFound} {
-		if code, _, err := s.run.get(t.Context(), path); err != nil || code != want {
+		if code, _, err := s.run.Get(t.Context(), path); err != nil || code != want {
 			t.Errorf("%s answers %d, %v; want %d", path, code, err, want)
 		}
 	}
 	s.eu.patch(t, "ConfigMap", "shop", "settings", `{"data": {"greeting": "hacked"}}`)
 	s.awaitGreeting(t, "composure", s.eu)
 	s.settle(t, s.members...)
-	samples, err := s.run.metrics(t.Context())
+	samples, err := s.run.Metrics(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -1104,5 +1103,5 @@ func (s *story) observe(t *testing.T) {
 			t.Errorf("an object's name is a label: %s", name)
 		}
 	}
-	t.Logf("/metrics, /healthz and /readyz answer on %s with the documented metrics", s.run.address)
+	t.Log("/metrics, /healthz and /readyz answer with the documented metrics")
 }
