@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
@@ -16,7 +15,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/armada-sync/armada-sync/e2e/await"
 	"github.com/armada-sync/armada-sync/e2e/fleet"
+	"github.com/armada-sync/armada-sync/e2e/gitrepo"
 )
 
 // The timings of the configuration. The bound is what users are promised: the new copy is healthy so long
@@ -131,29 +132,20 @@ func newWorld(t *testing.T) *world {
 	w.eu, w.us, w.ap = w.members[0], w.members[1], w.members[2]
 	check(t, os.WriteFile(w.run.path("fleet.yaml"), []byte(config), 0o600))
 	check(t, os.CopyFS(w.run.path("shop"), os.DirFS("testdata/shop")))
-	w.git(t, "init", "-q", "-b", "main", ".")
+	gitrepo.Git(t, w.run.path("shop"), "init", "-q", "-b", "main", ".")
 	w.commit(t, "Everything")
 	w.run.start(t)
-	eventually(t, patience, "first rollout", func() error {
+	await.That(t, patience, "first rollout", func() error {
 		return errors.Join(w.eu.runs("api", "web", "worker"), w.us.runs("front"), w.ap.runs("front"))
 	})
 	return w
 }
 
-func (w *world) git(t *testing.T, args ...string) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "git", append([]string{"-C", w.run.path("shop")}, args...)...)
-	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_AUTHOR_NAME=Shop", "GIT_AUTHOR_EMAIL=shop@example.com",
-		"GIT_COMMITTER_NAME=Shop", "GIT_COMMITTER_EMAIL=shop@example.com")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-}
-
+// commit commits everything to the work tree, which the controller follows.
 func (w *world) commit(t *testing.T, message string) {
 	t.Helper()
-	w.git(t, "add", "-A")
-	w.git(t, "commit", "-q", "-m", message)
+	gitrepo.Git(t, w.run.path("shop"), "add", "-A")
+	gitrepo.Git(t, w.run.path("shop"), "commit", "-q", "-m", message)
 }
 
 // outage is a way in which eu-1 goes away and comes back.
@@ -179,9 +171,9 @@ func (w *world) outage(t *testing.T, o outage) {
 	r := row{name: t.Name()[strings.Index(t.Name(), "/")+1:]}
 	stop := time.Now()
 	o.away(t)
-	w.awaitReady(t, w.eu, "0")
+	w.awaitReady(t, w.eu, 0)
 	r.found = time.Since(stop)
-	eventually(t, patience, "healthy copies on us-1", func() error { return w.us.runs(moving...) })
+	await.That(t, patience, "healthy copies on us-1", func() error { return w.us.runs(moving...) })
 	r.api, r.web = w.us.healthySince("api", time.Now()).Sub(stop), w.us.healthySince("web", time.Now()).Sub(stop)
 	if r.api > bound || r.web > bound {
 		t.Errorf("healthy elsewhere after %s and %s, want at most %s", r.api, r.web, bound)
@@ -220,9 +212,9 @@ func (w *world) comesBack(t *testing.T, o outage, r *row) {
 	onEU, onUS, onAP := w.eu.mark(t), w.us.mark(t), w.ap.mark(t)
 	back := time.Now()
 	o.back(t)
-	w.awaitReady(t, w.eu, "1")
+	w.awaitReady(t, w.eu, 1)
 	r.ready = time.Since(back)
-	eventually(t, patience, "failback", func() error { return errors.Join(w.eu.runs(moving...), w.us.lacks(moving...)) })
+	await.That(t, patience, "failback", func() error { return errors.Join(w.eu.runs(moving...), w.us.lacks(moving...)) })
 	r.drained = time.Since(back)
 	for _, name := range moving {
 		r.failback = max(r.failback, w.eu.healthySince(name, time.Now()).Sub(back))
@@ -255,7 +247,7 @@ func (w *world) sickCopy(t *testing.T) {
 	}
 	check(t, os.Remove(w.run.path("shop/override.yaml")))
 	w.commit(t, "Let the worker be healthy on us-1")
-	eventually(t, patience, "removal of the old copy of the worker", func() error {
+	await.That(t, patience, "removal of the old copy of the worker", func() error {
 		return errors.Join(w.us.runs("worker"), w.eu.lacks("worker"))
 	})
 	t.Log("the old copy of the worker stayed as long as the new one was sick, and went when it was healthy")
@@ -351,16 +343,16 @@ func (w *world) allAway(t *testing.T) {
 	w.settle(t)
 	marks := w.marks(t)
 	before := w.decisions(t)
-	line := w.run.mark()
+	line := w.run.Mark()
 	for _, m := range w.members {
 		m.proxy.cut()
 	}
 	for _, m := range w.members {
-		w.awaitReady(t, m, "0")
+		w.awaitReady(t, m, 0)
 	}
 	lost := time.Now()
-	t.Log(w.run.awaitLine(t, line, "problem", "more likely a fault of this controller's network"))
-	w.awaitMetric(t, `armada_sync_failover_stopped{reason="veto"}`, "1")
+	t.Log(w.run.AwaitLine(t, line, patience, "problem", "more likely a fault of this controller's network"))
+	w.awaitMetric(t, `armada_sync_failover_stopped{reason="veto"}`, 1)
 	t.Log(`armada_sync_failover_stopped{reason="veto"} 1`)
 	if out := w.run.cli(t, 0, "failover", "status", "--state", w.run.path("state")); !strings.Contains(out, "evictions are stopped: 3 of 3 clusters became unreachable") {
 		t.Error("failover status does not name the veto")
@@ -374,9 +366,9 @@ func (w *world) allAway(t *testing.T) {
 		m.proxy.heal()
 	}
 	for _, m := range w.members {
-		w.awaitReady(t, m, "1")
+		w.awaitReady(t, m, 1)
 	}
-	w.awaitMetric(t, `armada_sync_failover_stopped{reason="veto"}`, "0")
+	w.awaitMetric(t, `armada_sync_failover_stopped{reason="veto"}`, 0)
 	w.settle(t)
 	for _, m := range w.members {
 		deletes := slices.DeleteFunc(m.writes(t, marks[m]), func(s string) bool { return !strings.HasPrefix(s, "delete") })
@@ -438,7 +430,7 @@ func (w *world) drained(t *testing.T) {
 	w.run.cli(t, 0, "drain", "ap-1", "--timeout", "30s", "--state", state)
 	check(t, w.ap.lacks("front"))
 	w.run.cli(t, 0, "uncordon", "ap-1", "--state", state)
-	eventually(t, patience, "return after uncordon", func() error {
+	await.That(t, patience, "return after uncordon", func() error {
 		return errors.Join(w.eu.runs(moving...), w.ap.runs("front"), w.us.lacks(moving...))
 	})
 	t.Log("after uncordon front is on ap-1 again, and api and web fell back to eu-1")
@@ -469,7 +461,7 @@ func (w *world) oneAtATime(t *testing.T, marks map[*member]int) {
 // settle waits until everything is where it belongs and the controller had time to want anything else.
 func (w *world) settle(t *testing.T) {
 	t.Helper()
-	eventually(t, patience, "quiet fleet", func() error {
+	await.That(t, patience, "quiet fleet", func() error {
 		return errors.Join(w.eu.runs(moving...), w.us.runs(w.onUS...), w.ap.runs("front"), w.us.lacks(moving...))
 	})
 	awaitProbes(t, w.members...)
@@ -490,17 +482,17 @@ func (w *world) untouched(t *testing.T) map[string]map[string]print {
 	return map[string]map[string]print{"us-1": w.us.prints(t, w.onUS...), "ap-1": w.ap.prints(t, "front")}
 }
 
-func (w *world) awaitReady(t *testing.T, m *member, value string) {
+func (w *world) awaitReady(t *testing.T, m *member, value float64) {
 	t.Helper()
 	w.awaitMetric(t, fmt.Sprintf("armada_sync_cluster_ready{cluster=%q}", m.Name), value)
 }
 
-func (w *world) awaitMetric(t *testing.T, name, value string) {
+func (w *world) awaitMetric(t *testing.T, name string, value float64) {
 	t.Helper()
-	eventually(t, patience, name+" "+value, func() error {
-		got, err := w.run.metric(t.Context(), name)
-		if err == nil && got != value {
-			err = fmt.Errorf("it is %s", got)
+	await.That(t, patience, fmt.Sprint(name, " ", value), func() error {
+		samples, err := w.run.Metrics(t.Context())
+		if got, there := samples[name]; err == nil && (!there || got != value) {
+			err = fmt.Errorf("it is %v (there: %t)", got, there)
 		}
 		return err
 	})

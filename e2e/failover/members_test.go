@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/armada-sync/armada-sync/e2e/await"
 	"github.com/armada-sync/armada-sync/e2e/fleet"
 )
 
@@ -239,7 +240,7 @@ func awaitProbes(t *testing.T, members ...*member) {
 	for i, m := range members {
 		marks[i] = m.mark(t)
 	}
-	eventually(t, patience, "probes", func() error {
+	await.That(t, patience, "probes", func() error {
 		for i, m := range members {
 			probes := 0
 			for _, e := range m.requests(t, marks[i]) {
