@@ -51,7 +51,7 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 // Exited is closed when the process has ended.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
-// Err is what [exec.Cmd.Wait] says of a process that has ended.
+// Err waits for the end and returns what [exec.Cmd.Wait] says of it.
 func (p *Process) Err() error {
 	<-p.exited
 	return p.err

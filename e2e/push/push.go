@@ -3,16 +3,12 @@
 package push
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +18,9 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/armada-sync/armada-sync/e2e/child"
 	"github.com/armada-sync/armada-sync/e2e/fleet"
+	"github.com/armada-sync/armada-sync/e2e/gitrepo"
 )
 
 // user is who the controller is on the cluster.
@@ -54,12 +52,9 @@ type Controller struct {
 	cluster *fleet.Cluster
 
 	patient bool
-	process *exec.Cmd
-	exited  chan struct{}
-	// address is where the controller serves its metrics, once AwaitReady has returned.
-	address string
-	lines   chan string
-	last    []string
+	process *child.Controller
+	// seen is the mark of the lines that AwaitReady and AwaitApplied have looked at.
+	seen int
 	// applied tells that AwaitReady came upon what AwaitApplied waits for.
 	applied bool
 }
@@ -77,10 +72,7 @@ func New(tb testing.TB, cluster *fleet.Cluster, opts Options) *Controller {
 func NewFor(tb testing.TB, kubeconfigs map[string]string, opts Options) *Controller {
 	tb.Helper()
 	dir := tb.TempDir()
-	c := &Controller{tb: tb, dir: dir, binary: filepath.Join(dir, "armada-sync"), config: filepath.Join(dir, "run.yaml"), patient: opts.Patient}
-	if out, err := exec.CommandContext(tb.Context(), "go", "build", "-o", c.binary, "github.com/armada-sync/armada-sync/cmd/armada-sync").CombinedOutput(); err != nil {
-		tb.Fatalf("build the command: %v\n%s", err, out)
-	}
+	c := &Controller{tb: tb, dir: dir, binary: fleet.CommandT(tb, "../..", "./cmd/armada-sync"), config: filepath.Join(dir, "run.yaml"), patient: opts.Patient}
 	if opts.PollInterval == 0 {
 		opts.PollInterval = 200 * time.Millisecond
 	}
@@ -88,7 +80,7 @@ func NewFor(tb testing.TB, kubeconfigs map[string]string, opts Options) *Control
 	if opts.Concurrency > 0 {
 		concurrency = fmt.Sprintf(", apply: {concurrency: %d}", opts.Concurrency)
 	}
-	c.git("init", "-q", "-b", "main", "repo")
+	gitrepo.Git(tb, dir, "init", "-q", "-b", "main", "repo")
 	config := fmt.Appendf(nil, `apiVersion: armada-sync.io/v1alpha1
 kind: Config
 metadata: {name: push}
@@ -138,19 +130,8 @@ func (c *Controller) Push(files map[string][]byte) {
 	for name, data := range files {
 		c.write(filepath.Join(c.dir, "repo", name), data)
 	}
-	c.git("-C", "repo", "add", ".")
-	c.git("-C", "repo", "commit", "-q", "--allow-empty", "-m", "a commit")
-}
-
-func (c *Controller) git(args ...string) {
-	c.tb.Helper()
-	cmd := exec.CommandContext(c.tb.Context(), "git", args...)
-	cmd.Dir = c.dir
-	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_AUTHOR_NAME=Push", "GIT_AUTHOR_EMAIL=push@example.com",
-		"GIT_COMMITTER_NAME=Push", "GIT_COMMITTER_EMAIL=push@example.com")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		c.tb.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
+	gitrepo.Git(c.tb, c.dir, "-C", "repo", "add", ".")
+	gitrepo.Git(c.tb, c.dir, "-C", "repo", "commit", "-q", "--allow-empty", "-m", "a commit")
 }
 
 func (c *Controller) write(file string, data []byte) {
@@ -163,39 +144,8 @@ func (c *Controller) write(file string, data []byte) {
 // Start starts the controller on the state that the one before it left.
 func (c *Controller) Start() {
 	c.tb.Helper()
-	cmd := exec.Command(c.binary, "run", "--config", c.config, "--state", filepath.Join(c.dir, "state"))
-	cmd.SysProcAttr = lifeline()
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		c.tb.Fatal(err)
-	}
-	started, exited := make(chan error, 1), make(chan struct{})
-	c.lines = make(chan string, 10_000)
-	go run(cmd, stderr, started, exited, c.lines)
-	if err := <-started; err != nil {
-		c.tb.Fatal(err)
-	}
-	c.process, c.exited, c.address, c.applied = cmd, exited, "", false
-	c.tb.Cleanup(func() { _ = cmd.Process.Kill(); <-exited })
-}
-
-// run holds the thread that made the child: when it ends, Linux sends the parent-death signal.
-func run(cmd *exec.Cmd, stderr io.Reader, started chan<- error, exited chan<- struct{}, lines chan<- string) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	err := cmd.Start()
-	started <- err
-	if err != nil {
-		return
-	}
-	s := bufio.NewScanner(stderr)
-	s.Buffer(nil, 1<<20)
-	for s.Scan() {
-		lines <- s.Text()
-	}
-	close(lines)
-	_ = cmd.Wait() // ProcessState has the exit code.
-	close(exited)
+	c.process = child.Run(c.tb, child.Options{Binary: c.binary}, "--config", c.config, "--state", filepath.Join(c.dir, "state"))
+	c.seen, c.applied = 0, false
 }
 
 // AwaitReady waits until /readyz says that the first plan is made and carried out as far as can be.
@@ -204,36 +154,27 @@ func (c *Controller) AwaitReady() {
 	deadline := time.After(appliedWithin)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for {
-		if c.address != "" && c.isReady() {
-			return
-		}
+	for !c.isReady() {
 		select {
-		case line := <-c.lines:
-			c.last = append(c.last, line)
-			c.applied = c.applied || strings.Contains(line, "msg=applied")
-			if _, rest, found := strings.Cut(line, "address="); found && c.address == "" {
-				c.address = strings.TrimSpace(rest)
-			}
 		case <-tick.C:
+		case <-c.process.Exited():
+			c.tb.Fatalf("the controller has ended: %v\n%s", c.process.Err(), c.tail())
 		case <-deadline:
 			c.tb.Fatalf("not ready within %s; the controller says:\n%s", appliedWithin, c.tail())
 		}
 	}
+	said := c.process.Since(c.seen)
+	c.seen += len(said)
+	c.applied = slices.ContainsFunc(said, applied)
 }
 
 func (c *Controller) isReady() bool {
-	req, err := http.NewRequestWithContext(c.tb.Context(), http.MethodGet, "http://"+c.address+"/readyz", nil)
-	if err != nil {
-		c.tb.Fatal(err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return false
-	}
-	_ = resp.Body.Close()
-	return resp.StatusCode == http.StatusOK
+	code, _, err := c.process.Get(c.tb.Context(), "/readyz")
+	return err == nil && code == http.StatusOK
 }
+
+// applied tells whether a line says that a commit is applied everywhere.
+func applied(line string) bool { return strings.Contains(line, "msg=applied") }
 
 // AwaitApplied waits until the controller says that the latest commit is applied everywhere. A problem
 // that it reports meanwhile fails the test.
@@ -243,32 +184,24 @@ func (c *Controller) AwaitApplied() {
 		c.applied = false
 		return
 	}
-	deadline := time.After(appliedWithin)
-	for {
-		select {
-		case line, running := <-c.lines:
-			c.last = append(c.last, line)
-			if strings.Contains(line, "msg=applied") {
-				return
-			}
-			if !running || !c.patient && strings.Contains(line, "msg=problem") {
-				c.tb.Fatalf("the controller says: %s\nbefore that:\n%s", line, c.tail())
-			}
-		case <-deadline:
-			c.tb.Fatalf("the push was not applied within %s; the controller says:\n%s", appliedWithin, c.tail())
-		}
+	line, seen := c.process.Await(c.tb, c.seen, appliedWithin, "end of the push", func(line string) bool {
+		return applied(line) || !c.patient && strings.Contains(line, "msg=problem")
+	})
+	c.seen = seen
+	if !applied(line) {
+		c.tb.Fatalf("the controller says: %s\nits last lines:\n%s", line, c.tail())
 	}
 }
 
 func (c *Controller) tail() string {
-	return strings.Join(c.last[max(0, len(c.last)-20):], "\n")
+	said := c.process.Since(0)
+	return strings.Join(said[max(0, len(said)-20):], "\n")
 }
 
 // Stop ends the controller as Kubernetes does.
 func (c *Controller) Stop() {
 	c.tb.Helper()
-	c.end(syscall.SIGTERM)
-	if code := c.process.ProcessState.ExitCode(); code != 0 {
+	if code := c.process.End(c.tb, syscall.SIGTERM); code != 0 {
 		c.tb.Fatalf("the controller ended with %d:\n%s", code, c.tail())
 	}
 }
@@ -276,18 +209,7 @@ func (c *Controller) Stop() {
 // Kill ends the controller in the middle of whatever it does.
 func (c *Controller) Kill() {
 	c.tb.Helper()
-	c.end(syscall.SIGKILL)
-}
-
-func (c *Controller) end(s syscall.Signal) {
-	c.tb.Helper()
-	if err := c.process.Process.Signal(s); err != nil {
-		c.tb.Fatal(err)
-	}
-	for line := range c.lines {
-		c.last = append(c.last, line)
-	}
-	<-c.exited
+	c.process.End(c.tb, syscall.SIGKILL)
 }
 
 // Requests are what the controller asked of the API server so far, by its audit log.
@@ -319,29 +241,19 @@ func Writes(events []fleet.AuditEvent) (n int) {
 // Metric returns the value of a metric without labels.
 func (c *Controller) Metric(name string) float64 {
 	c.tb.Helper()
-	req, err := http.NewRequestWithContext(c.tb.Context(), http.MethodGet, "http://"+c.address+"/metrics", nil)
+	samples, err := c.process.Metrics(c.tb.Context())
 	if err != nil {
 		c.tb.Fatal(err)
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		c.tb.Fatal(err)
+	value, there := samples[name]
+	if !there {
+		c.tb.Fatalf("there is no metric %q", name)
 	}
-	defer resp.Body.Close()
-	lines := bufio.NewScanner(resp.Body)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var v float64
-		if _, err := fmt.Sscanf(lines.Text(), name+" %g", &v); err == nil {
-			return v
-		}
-	}
-	c.tb.Fatalf("there is no metric %q", name)
-	return 0
+	return value
 }
 
 // Process tells what the controller used so far.
-func (c *Controller) Process() Usage { return UsageOf(c.process.Process.Pid) }
+func (c *Controller) Process() Usage { return UsageOf(c.process.PID()) }
 
 // Usage is what a process used so far.
 type Usage struct {

@@ -1,8 +1,0 @@
-//go:build e2e && !linux
-
-package push
-
-import "syscall"
-
-// lifeline is Linux's alone: elsewhere a child ends with the test unless the test is killed.
-func lifeline() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
