@@ -99,6 +99,10 @@ func (m *Member) Execute(ctx context.Context, p plan.ClusterPlan) (Result, error
 	}, nil
 }
 
+// Overtake ends the waiting of the Execute under way, if there is one: a later plan has something to do that this
+// one does not have. What waits is skipped with ClassWait; what is being sent goes on.
+func (m *Member) Overtake() { m.state.foreign.fire() }
+
 // executable checks that the plan is for this cluster as it is now.
 func (m *Member) executable(ctx context.Context, p plan.ClusterPlan) error {
 	if p.Cluster != m.opts.Name || p.HubID != m.opts.HubID {

@@ -81,41 +81,61 @@ func pruneRank(gk schema.GroupKind) int {
 	return 2
 }
 
-// waves carries the writes out: wave by wave, and in each rank by rank. A wave starts when all that
-// the waves before it changed is applied and healthy.
+// waves carries the writes out: wave by wave, and in each rank by rank. A wave of a source starts when all that
+// the waves of the source before it changed is applied and healthy; sources do not wait for each other.
 func (r *run) waves(todo []job) {
+	var waiting sync.WaitGroup
 	for start := 0; start < len(todo); {
 		wave := todo[start].Wave
 		end := start
 		for end < len(todo) && todo[end].Wave == wave {
 			end++
 		}
-		jobs := todo[start:end]
-		if err := r.awaitWaves(wave); err != nil {
-			for _, j := range jobs {
-				r.failed(j, err)
+		var free []job
+		later := map[string][]job{}
+		for _, j := range todo[start:end] {
+			_, waits := later[j.Source]
+			if !j.PutsBack && (waits || r.behind(j.Source, wave).why != "") {
+				later[j.Source] = append(later[j.Source], j)
+				continue
 			}
-		} else {
-			r.ranks(jobs)
+			free = append(free, j)
 		}
+		for source, jobs := range later {
+			waiting.Go(func() { r.wave(source, wave, jobs, &waiting) })
+		}
+		r.ranks(free, &waiting)
 		start = end
+	}
+	waiting.Wait()
+}
+
+// wave waits for the waves before one of a source, and carries it out.
+func (r *run) wave(source string, wave int, jobs []job, waiting *sync.WaitGroup) {
+	err := r.until(func() obstacle { return r.behind(source, wave) })
+	if err == nil {
+		r.ranks(jobs, waiting)
+		return
+	}
+	for _, j := range jobs {
+		r.failed(j, err)
 	}
 }
 
-// ranks carries the writes of one wave out. What waits for a gate waits beside the rest.
-func (r *run) ranks(jobs []job) {
-	var gated sync.WaitGroup
+// ranks carries the writes of one wave out. What waits for a gate waits beside the rest, and may do so still
+// when ranks returns.
+func (r *run) ranks(jobs []job, waiting *sync.WaitGroup) {
 	for level := rankScopes; level <= rankHooks; level++ {
 		var free []job
 		for _, j := range jobs {
 			if rankOf(gkOf(j.Operation)) != level {
 				continue
 			}
-			if r.open(j) {
+			if r.blocked(j).why == "" {
 				free = append(free, j)
 				continue
 			}
-			gated.Go(func() {
+			waiting.Go(func() {
 				if err := r.await(j); err != nil {
 					r.failed(j, err)
 					return
@@ -125,7 +145,6 @@ func (r *run) ranks(jobs []job) {
 		}
 		r.parallel(free, r.apply)
 	}
-	gated.Wait()
 }
 
 // parallel does jobs in their order with as many at a time as may be in flight. It returns when all
@@ -147,20 +166,28 @@ func (r *run) parallel(jobs []job, do func(job)) {
 	wg.Wait()
 }
 
-// open tells whether an operation can go out now.
-func (r *run) open(j job) bool { return r.blocked(j) == "" }
+// obstacle is what an operation waits for; the zero value is nothing.
+type obstacle struct {
+	why string
+	// final tells that waiting is in vain: what has to come first has been tried, and is not tried again before
+	// the next plan.
+	final bool
+}
 
-// blocked says what an operation waits for; empty: nothing.
-func (r *run) blocked(j job) string {
+// blocked says what an operation waits for.
+func (r *run) blocked(j job) obstacle {
 	if _, err := r.m.mapper.lookup(gkOf(j.Operation), versionOf(j.APIVersion)); err != nil && r.kindIsComing(j) {
-		return fmt.Sprintf("for kind %s to be served", j.GroupKind())
+		return obstacle{why: fmt.Sprintf("for kind %s to be served", j.GroupKind())}
+	}
+	if j.PutsBack {
+		return obstacle{}
 	}
 	for _, dep := range j.DependsOn {
-		if why := r.unmet(dep); why != "" {
-			return why
+		if o := r.unmet(dep); o.why != "" {
+			return o
 		}
 	}
-	return ""
+	return obstacle{}
 }
 
 // kindIsComing tells whether waiting for a kind makes sense: the plan says so, or holds its CRD.
@@ -177,15 +204,16 @@ func (r *run) kindIsComing(j job) bool {
 	return false
 }
 
-// unmet says why a dependency is not met yet; empty: it is.
-func (r *run) unmet(dep v1alpha1.ObjectReference) string {
+// unmet says why a dependency is not met yet.
+func (r *run) unmet(dep v1alpha1.ObjectReference) obstacle {
 	if result, ok := r.resultOf(dep.Key()); ok && result.Class != ClassNone {
-		return fmt.Sprintf("for %s, which %s", dep, map[bool]string{true: "failed", false: "waits, too"}[result.Outcome == OutcomeFailed])
+		what := map[bool]string{true: "failed", false: "waits, too"}[result.Outcome == OutcomeFailed]
+		return obstacle{why: fmt.Sprintf("for %s, which %s", dep, what), final: true}
 	}
 	for i := range r.plan.Operations {
 		if op := &r.plan.Operations[i]; op.Key() == dep.Key() {
 			if _, done := r.resultOf(dep.Key()); !done {
-				return fmt.Sprintf("for %s to be applied", dep)
+				return obstacle{why: fmt.Sprintf("for %s to be applied", dep)}
 			}
 			break
 		}
@@ -193,57 +221,61 @@ func (r *run) unmet(dep v1alpha1.ObjectReference) string {
 	held, ok := r.m.state.held(dep.Key())
 	switch {
 	case !ok:
-		return fmt.Sprintf("for %s to be there", dep)
+		return obstacle{why: fmt.Sprintf("for %s to be there", dep)}
 	case held.Health != v1alpha1.HealthHealthy:
-		return fmt.Sprintf("for %s to be healthy (%s)", dep, held.Detail().HealthMessage)
+		return obstacle{why: fmt.Sprintf("for %s to be healthy (%s)", dep, held.Detail().HealthMessage)}
 	}
-	return ""
+	return obstacle{}
 }
 
 // await waits until an operation can go out.
 func (r *run) await(j job) error {
-	return r.until(func() string { return r.blocked(j) })
+	return r.until(func() obstacle { return r.blocked(j) })
 }
 
-// awaitWaves waits until everything in waves before the given one is applied and healthy. Objects that
+// behind says what of the waves of a source before the given one is not applied and healthy yet. Objects that
 // are put back as they were hold nobody up.
-func (r *run) awaitWaves(wave int) error {
-	return r.until(func() string {
-		for i := range r.plan.Operations {
-			op := &r.plan.Operations[i]
-			if op.Wave >= wave || op.Action == v1alpha1.ActionPrune || op.Action == v1alpha1.ActionSkip || op.Gate.NeedsReplan() {
-				continue
-			}
-			if op.Action == v1alpha1.ActionConfigure && op.Digest != "" && op.Digest == op.ExpectedDigest {
-				continue
-			}
-			if why := r.unmet(op.ObjectReference); why != "" {
-				return fmt.Sprintf("in wave %d %s of wave %d", wave, why, op.Wave)
-			}
+func (r *run) behind(source string, wave int) obstacle {
+	var first obstacle
+	for i := range r.plan.Operations {
+		op := &r.plan.Operations[i]
+		if op.Source != source || op.Wave >= wave || op.Action == v1alpha1.ActionPrune || op.Action == v1alpha1.ActionSkip || op.Gate.NeedsReplan() || op.PutsBack {
+			continue
 		}
-		return ""
-	})
+		o := r.unmet(op.ObjectReference)
+		if o.why == "" || first.why != "" && !o.final {
+			continue
+		}
+		first = obstacle{why: fmt.Sprintf("in wave %d %s of wave %d", wave, o.why, op.Wave), final: o.final}
+		if o.final {
+			break
+		}
+	}
+	return first
 }
 
 // until waits for a condition, which is looked at again whenever something happened that may have
 // changed it.
-func (r *run) until(blocked func() string) error {
+func (r *run) until(blocked func() obstacle) error {
 	timer := time.NewTimer(time.Until(r.deadline))
 	defer timer.Stop()
 	for {
 		moved, settled, served := r.m.state.moved.next(), r.settled.next(), r.m.served.next()
-		why := blocked()
-		if why == "" {
+		o := blocked()
+		switch {
+		case o.why == "":
 			return nil
+		case o.final:
+			return fmt.Errorf("%w %s", errGate, o.why)
 		}
 		select {
 		case <-moved:
 		case <-settled:
 		case <-served:
 		case <-r.interrupted:
-			return fmt.Errorf("%w %s; the cluster changed meanwhile", errGate, why)
+			return fmt.Errorf("%w %s; another plan is due", errGate, o.why)
 		case <-timer.C:
-			return fmt.Errorf("%w %s", errGate, why)
+			return fmt.Errorf("%w %s", errGate, o.why)
 		case <-r.stop.Done():
 			return errStopped
 		}

@@ -106,6 +106,9 @@ func (e *Engine) dispatch(ctx context.Context, p *plan.Plan, snap plan.Snapshot)
 		st.member.SetPreserved(p.Preserved(s.name))
 		if st.busy {
 			idle = false
+			if overtakes(p, s.name, st) {
+				st.member.Overtake()
+			}
 			continue
 		}
 		t := e.taskFor(ctx, s, p, snap)
@@ -123,6 +126,9 @@ func (e *Engine) taskFor(ctx context.Context, s *site, p *plan.Plan, snap plan.S
 	later := func(key v1alpha1.ObjectKey, digest, revision string) bool {
 		return waiting[key] || waits(failures, key, digest, revision, snap.Now)
 	}
+	if len(failures)+len(waiting) > 0 {
+		later = withFollowers(p, s.name, later)
+	}
 	if !member.Known || !member.Reachable || !due(p, s.name, later) {
 		return nil
 	}
@@ -138,6 +144,48 @@ func (e *Engine) taskFor(ctx context.Context, s *site, p *plan.Plan, snap plan.S
 		})
 		return cp, true
 	}
+}
+
+// withFollowers makes what comes after an operation that is for later be for later, too, in its order on the
+// cluster: else the pause of what failed would be a way past it.
+func withFollowers(p *plan.Plan, cluster string, later func(v1alpha1.ObjectKey, string, string) bool) func(v1alpha1.ObjectKey, string, string) bool {
+	revisions := p.RevisionsAt(cluster)
+	after := p.After(cluster, func(o *plan.ObjectChange) bool { return later(o.Key(), o.Digest, revisions[o.Source]) })
+	if len(after) == 0 {
+		return later
+	}
+	return func(key v1alpha1.ObjectKey, digest, revision string) bool {
+		return after[key] || later(key, digest, revision)
+	}
+}
+
+// overtakes tells whether a plan has something to do on a cluster that is no part of what is being carried out
+// there, and no repetition of what failed: what waits there for something else must not keep it waiting.
+func overtakes(p *plan.Plan, cluster string, st siteState) bool {
+	if st.carried == nil {
+		return false
+	}
+	carried := make(map[v1alpha1.ObjectKey]*plan.Operation, len(st.carried.Operations))
+	for i := range st.carried.Operations {
+		o := &st.carried.Operations[i]
+		carried[o.Key()] = o
+	}
+	revisions := p.RevisionsAt(cluster)
+	// Secrets have no digest here: a new commit may have changed any of them.
+	sameRevision := func(source string) bool { return revisions[source] == st.carried.Revisions[source] }
+	for _, ch := range p.Changes(cluster) {
+		if !actionable(ch) {
+			continue
+		}
+		sameDigest := func(digest string) bool { return digest == ch.Digest && (digest != "" || sameRevision(ch.Source)) }
+		if o := carried[ch.Key()]; o != nil && sameDigest(o.Digest) && (o.Action == v1alpha1.ActionPrune) == (ch.Action == v1alpha1.ActionPrune) {
+			continue
+		}
+		if f, failed := st.failures[ch.Key()]; !failed || !sameDigest(f.digest) {
+			return true
+		}
+	}
+	return false
 }
 
 // due tells whether a plan has something for the cluster that can be done now: it is not for later.

@@ -70,6 +70,8 @@ type siteState struct {
 	// the latest one; nil: there is nothing to do any more.
 	busy, offered bool
 	task          task
+	// carried is the plan that is being carried out; nil: none is.
+	carried *plan.ClusterPlan
 	// failures by object, for back-off and problems.
 	failures map[v1alpha1.ObjectKey]failure
 	// writes by object, to notice when someone undoes them again and again.
@@ -248,9 +250,13 @@ func (s *site) take() (p plan.ClusterPlan, ok bool) {
 	if t == nil {
 		return plan.ClusterPlan{}, false
 	}
-	if p, ok = t(); !ok {
-		s.state.update(func(st *siteState) bool { st.busy = false; return true })
-	}
+	p, ok = t()
+	s.state.update(func(st *siteState) bool {
+		if st.busy = ok; ok {
+			st.carried = &p
+		}
+		return true
+	})
 	return p, ok
 }
 
@@ -284,7 +290,7 @@ func (s *site) execute(ctx context.Context, p plan.ClusterPlan) {
 	result, err := s.state.get().member.Execute(ctx, p)
 	s.count(p, result)
 	s.state.update(func(st *siteState) bool {
-		st.busy = false
+		st.busy, st.carried = false, nil
 		st.refused = ""
 		if err != nil && !errors.Is(err, apply.ErrStalePlan) && ctx.Err() == nil {
 			st.refused = err.Error()
@@ -305,15 +311,10 @@ func (s *site) execute(ctx context.Context, p plan.ClusterPlan) {
 func (s *site) count(p plan.ClusterPlan, r apply.Result) {
 	for i, o := range r.Objects {
 		s.metrics.requests.WithLabelValues(s.name, string(o.Outcome)).Inc()
-		if o.Outcome == apply.OutcomeApplied && restores(p.Operations[i]) {
+		if o.Outcome == apply.OutcomeApplied && p.Operations[i].PutsBack {
 			s.metrics.driftRepaired.WithLabelValues(s.name).Inc()
 		}
 	}
-}
-
-// restores tells that an operation sends what was sent before, because someone changed it since.
-func restores(o plan.Operation) bool {
-	return o.Action == v1alpha1.ActionConfigure && o.ExpectedDigest != "" && o.ExpectedDigest == o.Digest
 }
 
 // mergeFailures drops the failures of objects that succeeded and takes over new ones with the time of

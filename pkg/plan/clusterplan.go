@@ -130,14 +130,13 @@ func (p *Plan) operation(ch *ObjectChange) (Operation, error) {
 	op := Operation{
 		ObjectReference: ch.ObjectReference, Action: ch.Action, Gate: ch.Gate, Source: ch.Source, Digest: ch.Digest,
 		Replicas: ch.Replicas, Reason: ch.Reason,
-		Release: ch.pair.more().release,
+		Release:  ch.pair.more().release,
+		PutsBack: ch.Action == v1alpha1.ActionConfigure && ch.pair.more().drifted,
+		Wave:     ch.wave(),
 	}
 	op.ExpectedUID, op.ExpectedDigest = ch.pair.expected()
 	if s := p.at.byName[ch.Source]; s != nil && s.Spec.Tenant != nil {
 		op.Identity, op.Bounded = s.Spec.Tenant.ServiceAccount, true
-	}
-	if it := ch.pair.item; it != nil {
-		op.Wave = it.traits.wave
 	}
 	if ch.Action != v1alpha1.ActionCreate && ch.Action != v1alpha1.ActionConfigure {
 		return op, nil

@@ -280,6 +280,8 @@ type Operation struct {
 	// Expected is what the plan saw of the object; another digest there makes the plan stale.
 	ExpectedUID    string `json:"expectedUID,omitempty"`
 	ExpectedDigest string `json:"expectedDigest,omitempty"`
+	// PutsBack tells of a configure that Git has not changed: it undoes what someone else did.
+	PutsBack bool `json:"putsBack,omitempty"`
 	// Wave orders operations; lower first.
 	Wave int `json:"wave,omitempty"`
 	// DependsOn are objects that must be applied and healthy first.
