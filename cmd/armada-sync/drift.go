@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
@@ -36,11 +38,17 @@ type driftList struct {
 	// Total is how many objects there are. A hub names no more than the worst of each Placement.
 	Total int                    `json:"total"`
 	Items []v1alpha1.ObjectDrift `json:"items"`
+	// Unreachable are the clusters of which nobody can tell what others changed there since they were last heard.
+	Unreachable []string `json:"unreachable"`
 }
 
-func newDriftList(items []v1alpha1.ObjectDrift, total int) driftList {
+func newDriftList(items []v1alpha1.ObjectDrift, total int, unreachable []string) driftList {
 	plan.SortDrift(items)
-	return driftList{APIVersion: v1alpha1.APIVersion, Kind: "Drift", Total: total, Items: append([]v1alpha1.ObjectDrift{}, items...)}
+	slices.Sort(unreachable)
+	return driftList{
+		APIVersion: v1alpha1.APIVersion, Kind: "Drift", Total: total,
+		Items: append([]v1alpha1.ObjectDrift{}, items...), Unreachable: append([]string{}, unreachable...),
+	}
 }
 
 func newDrift(s streams) *cobra.Command {
@@ -60,7 +68,7 @@ API server's record, since when, and what is done about it:
 
 --ignore-rules prints, for what is not ignored yet, the rules that would leave it to others, to be put into the
 GitSource. It never shows values. A hub names the worst five copies of each workload; a controller on its own
-names all.`,
+names all. A cluster that cannot be reached is named on stderr, and the exit code is 4.`,
 		Example: `  armada-sync drift
   armada-sync drift --cluster eu-1 -n shop -o json
   armada-sync drift --config armada.yaml --ignore-rules`,
@@ -103,35 +111,55 @@ func runDrift(ctx context.Context, s streams, flags *driftFlags) error {
 	if err != nil {
 		return err
 	}
-	before := len(found.Items)
-	found.Items = slices.DeleteFunc(found.Items, func(d v1alpha1.ObjectDrift) bool {
-		return flags.cluster != "" && d.Cluster != flags.cluster || flags.namespace != "" && d.Namespace != flags.namespace
-	})
-	unnamed := found.Total - before
-	found.Total = len(found.Items)
-	if flags.cluster == "" && flags.namespace == "" {
-		found.Total += unnamed
-	}
-	switch {
-	case flags.ignoreRules:
-		err = printIgnoreRules(s, found.Items)
-	case flags.output == "json":
-		var raw []byte
-		if raw, err = json.MarshalIndent(found, "", "  "); err == nil {
-			_, err = fmt.Fprintf(s.out, "%s\n", raw)
-		}
-	case len(found.Items) == 0:
-		fmt.Fprintln(s.err, "nobody changed anything that is ours")
-	default:
-		_, err = fmt.Fprint(s.out, driftTable(found.Items, time.Now()))
-	}
-	if err != nil {
+	unnamed := found.narrow(flags)
+	if err := found.print(s, flags); err != nil {
 		return err
 	}
 	if unnamed > 0 {
 		fmt.Fprintf(s.err, "%d more objects differ that the hub does not name; their clusters are counted in the metric armada_sync_drift\n", unnamed)
 	}
+	for _, name := range found.Unreachable {
+		fmt.Fprintf(s.err, "caution: cluster %q cannot be reached: what others changed there since it was last heard is not known\n", name)
+	}
+	if len(found.Unreachable) > 0 {
+		return withCode(exitUnreachable)
+	}
 	return nil
+}
+
+// narrow leaves what the flags ask for, and returns how many objects the controller counts and does not name.
+func (l *driftList) narrow(flags *driftFlags) (unnamed int) {
+	unnamed = l.Total - len(l.Items)
+	l.Items = slices.DeleteFunc(l.Items, func(d v1alpha1.ObjectDrift) bool {
+		return flags.cluster != "" && d.Cluster != flags.cluster || flags.namespace != "" && d.Namespace != flags.namespace
+	})
+	l.Unreachable = slices.DeleteFunc(l.Unreachable, func(name string) bool { return flags.cluster != "" && name != flags.cluster })
+	l.Total = len(l.Items)
+	if flags.cluster == "" && flags.namespace == "" {
+		l.Total += unnamed
+	}
+	return unnamed
+}
+
+// print writes the list in the form that the flags ask for.
+func (l *driftList) print(s streams, flags *driftFlags) error {
+	var err error
+	switch {
+	case flags.ignoreRules:
+		err = printIgnoreRules(s, l.Items)
+	case flags.output == "json":
+		var raw []byte
+		if raw, err = json.MarshalIndent(l, "", "  "); err == nil {
+			_, err = fmt.Fprintf(s.out, "%s\n", raw)
+		}
+	case len(l.Items) > 0:
+		_, err = fmt.Fprint(s.out, driftTable(l.Items, time.Now()))
+	case len(l.Unreachable) > 0:
+		fmt.Fprintln(s.err, "nobody is known to have changed anything that is ours")
+	default:
+		fmt.Fprintln(s.err, "nobody changed anything that is ours")
+	}
+	return err
 }
 
 // readDrift asks a controller what others changed.
@@ -169,7 +197,17 @@ func (o *hubOperator) drift(ctx context.Context) (driftList, error) {
 	for i := range sources {
 		take(sources[i].Status.Drift)
 	}
-	return newDriftList(items, total), nil
+	clusters, err := listAll[v1alpha1.Cluster](ctx, o, "clusters")
+	if err != nil {
+		return driftList{}, err
+	}
+	var unreachable []string
+	for i := range clusters {
+		if ready := meta.FindStatusCondition(clusters[i].Status.Conditions, v1alpha1.ConditionReady); ready != nil && ready.Status == metav1.ConditionUnknown {
+			unreachable = append(unreachable, clusters[i].Name)
+		}
+	}
+	return newDriftList(items, total, unreachable), nil
 }
 
 // serveDrift answers with what others changed as of the last plan.
@@ -181,12 +219,16 @@ func serveDrift(server *control.Server, e *engine.Engine) {
 			return
 		}
 		var items []v1alpha1.ObjectDrift
+		var unreachable []string
 		for _, c := range cycle.Plan.Clusters {
 			items = append(items, cycle.Drift(c.Name)...)
+			if m := cycle.Snapshot.Members[c.Name]; !m.Known || !m.Reachable {
+				unreachable = append(unreachable, c.Name)
+			}
 		}
 		w.Header().Set("Content-Type", "application/json")
 		// A client that has gone needs no answer.
-		_ = json.NewEncoder(w).Encode(newDriftList(items, len(items)))
+		_ = json.NewEncoder(w).Encode(newDriftList(items, len(items), unreachable))
 	}))
 }
 

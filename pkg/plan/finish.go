@@ -2,6 +2,8 @@ package plan
 
 import (
 	"fmt"
+	"maps"
+	"strconv"
 	"time"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
@@ -72,9 +74,10 @@ func (c *computation) gateOrder(cluster int) {
 			ready[*gk] = c.settled(it, cluster)
 		}
 	}
+	waves := c.openWaves(cluster)
 	for j := range c.changes[cluster] {
 		ch := &c.changes[cluster][j]
-		if ch.Gate != "" || ch.Action != v1alpha1.ActionCreate && ch.Action != v1alpha1.ActionConfigure {
+		if ch.Gate != "" || ch.Action != v1alpha1.ActionCreate && ch.Action != v1alpha1.ActionConfigure || ch.pair.more().drifted {
 			continue
 		}
 		if established, ours := ready[groupKind{ch.Group(), ch.Kind}]; ours && !established {
@@ -87,7 +90,42 @@ func (c *computation) gateOrder(cluster int) {
 				break
 			}
 		}
+		if open, bounded := waves[ch.Source]; ch.Gate == "" && bounded && ch.wave() > open {
+			ch.Gate = v1alpha1.GateWave.Of(strconv.Itoa(ch.wave()))
+		}
 	}
+}
+
+// openWaves returns, by source, the first wave on a cluster that is not applied and healthy yet; later ones wait for
+// it. A source without waves has none, and what is put back as it was keeps no wave back.
+func (c *computation) openWaves(cluster int) map[string]int {
+	type span struct{ least, most int }
+	spans := map[string]span{}
+	for j := range c.changes[cluster] {
+		ch := &c.changes[cluster][j]
+		s, known := spans[ch.Source]
+		if wave := ch.wave(); !known {
+			spans[ch.Source] = span{wave, wave}
+		} else if wave < s.least || wave > s.most {
+			spans[ch.Source] = span{min(wave, s.least), max(wave, s.most)}
+		}
+	}
+	maps.DeleteFunc(spans, func(_ string, s span) bool { return s.least == s.most })
+	if len(spans) == 0 {
+		return nil
+	}
+	open := map[string]int{}
+	for j := range c.changes[cluster] {
+		ch := &c.changes[cluster][j]
+		if _, has := spans[ch.Source]; !has || ch.Action == v1alpha1.ActionPrune || ch.Action == v1alpha1.ActionSkip || ch.Gate.NeedsReplan() ||
+			ch.pair.more().drifted || c.settled(ch.pair.item, cluster) {
+			continue
+		}
+		if first, found := open[ch.Source]; !found || ch.wave() < first {
+			open[ch.Source] = ch.wave()
+		}
+	}
+	return open
 }
 
 // reportBadOrder names annotations about order that cannot be read or that lead nowhere.

@@ -5,6 +5,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 )
 
 // kubernetesRule knows the kinds of Kubernetes itself that exist before they work.
@@ -16,7 +18,9 @@ func kubernetesRule(gk schema.GroupKind) (rule Rule, listed bool) {
 		return volumeClaim, true
 	case "Deployment":
 		return deployment, true
-	case "StatefulSet", "DaemonSet", "ReplicaSet", "CustomResourceDefinition":
+	case "DaemonSet":
+		return daemonSet, true
+	case "StatefulSet", "ReplicaSet", "CustomResourceDefinition":
 		return kstatus, true
 	case "Job":
 		return job, true
@@ -38,6 +42,21 @@ func deployment(u *unstructured.Unstructured) Verdict {
 		return degraded("%s", failure)
 	}
 	return v
+}
+
+// daemonSet is kstatus, which waits for every Pod to be of the latest form: with OnDelete they are replaced when
+// somebody deletes them, which a wave or a rollout must not wait for.
+func daemonSet(u *unstructured.Unstructured) Verdict {
+	if textAt(u, "spec", "updateStrategy", "type") != "OnDelete" {
+		return kstatus(u)
+	}
+	if all, found, err := unstructured.NestedInt64(u.Object, "status", "desiredNumberScheduled"); found && err == nil {
+		u = u.DeepCopy()
+		if err := unstructured.SetNestedField(u.Object, all, "status", "updatedNumberScheduled"); err != nil {
+			return Verdict{Health: v1alpha1.HealthProgressing, Message: "its state cannot be read", Failure: err.Error()}
+		}
+	}
+	return kstatus(u)
 }
 
 // stuck are the reasons of a waiting container that do not go away by waiting.
