@@ -58,6 +58,7 @@ type discovery struct {
 // TestDiscoveryAndRenewal plays how clusters come into a fleet by what others say of them, and stay in it while
 // their tokens are renewed, each step on the one before, with the rights of the manifests and nothing more.
 func TestDiscoveryAndRenewal(t *testing.T) {
+	t.Parallel()
 	d := &discovery{life: newInstalled(t, "me-1"), plugins: t.TempDir()}
 	d.me = d.members[3]
 	for _, step := range []struct {

@@ -48,6 +48,7 @@ type installation struct {
 }
 
 func TestInstall(t *testing.T) {
+	t.Parallel()
 	s := newInstallation(t)
 	for _, step := range []struct {
 		name string

@@ -26,6 +26,7 @@ const handover = 20 * time.Second
 // rendered manifests, three members joined by the command, the controller with the tokens of the accounts
 // that these made and nothing more.
 func TestLifeWithTheRightsOfTheManifests(t *testing.T) {
+	t.Parallel()
 	l := newLife(t)
 	for _, step := range []struct {
 		name string
