@@ -554,3 +554,44 @@ func TestAParentThatPeopleTouch(t *testing.T) {
 		}
 	}
 }
+
+// A parent that somebody removes or edits comes back by itself, with one write: a controller that starts before
+// the next write of the source must still know of what Git drops meanwhile.
+func TestAParentIsPutBackAtRest(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		touch func(*stage)
+	}{
+		{"removed", func(s *stage) { s.delete(s.parent("shop")) }},
+		{"kinds emptied", func(s *stage) {
+			s.edit(s.parent("shop"), `{"metadata":{"annotations":{"applyset.kubernetes.io/contains-group-kinds":""}}}`)
+		}},
+		{"label stolen", func(s *stage) {
+			s.edit(s.parent("shop"), `{"metadata":{"labels":{"applyset.kubernetes.io/id":"stolen"}}}`)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			onSim(t, nil, func(s *stage, cluster *simfleet.Cluster) {
+				web := s.deployment("web", "example.com/web:1", 0)
+				s.quietAfter(append(many(5, "1"), web)...)
+				c.touch(s)
+				before := cluster.Count("patch", "secrets")
+				pass(5 * time.Second)
+				p := s.parent("shop")
+				if got := p.GetAnnotations()["applyset.kubernetes.io/contains-group-kinds"]; got != "ConfigMap,Deployment.apps" {
+					t.Errorf("the set lists %q", got)
+				}
+				if got := p.GetLabels()["applyset.kubernetes.io/id"]; got != s.live(web).GetLabels()["applyset.kubernetes.io/part-of"] {
+					t.Errorf("its id is %q", got)
+				}
+				pass(5 * time.Minute)
+				if n := cluster.Count("patch", "secrets") - before; n != 1 {
+					t.Errorf("%d writes to put it back", n)
+				}
+				s.restart(nil)
+				s.apply(many(5, "1")...)
+				s.absent(web)
+			})
+		})
+	}
+}

@@ -65,8 +65,8 @@ type Member struct {
 	// capacityMoved fires when nodes or pods changed.
 	capacityMoved signal
 	// notifications and discoveries hold at most one request each.
-	notifications, discoveries chan struct{}
-	running                    sync.WaitGroup
+	notifications, discoveries, mends chan struct{}
+	running                           sync.WaitGroup
 	// away tells that the last probe failed.
 	away atomic.Bool
 
@@ -84,7 +84,7 @@ func New(opts Options) (*Member, error) {
 	}
 	m := &Member{
 		opts: opts, parents: newParents(), checks: newChecks(), classes: &classes{},
-		executing: make(chan struct{}, 1), notifications: make(chan struct{}, 1), discoveries: make(chan struct{}, 1),
+		executing: make(chan struct{}, 1), notifications: make(chan struct{}, 1), discoveries: make(chan struct{}, 1), mends: make(chan struct{}, 1),
 		watching: map[schema.GroupKind]bool{}, problems: map[string]string{},
 	}
 	m.capacity = newCapacity(m.heldUID, m.known)
@@ -144,6 +144,7 @@ func (m *Member) run(ctx context.Context) {
 			})
 		})
 	})
+	m.running.Go(func() { m.mendParents(ctx) })
 	m.running.Go(func() { m.watchDefinitions(ctx) })
 	if m.opts.Capacity {
 		m.watchCapacity(ctx)

@@ -137,6 +137,7 @@ func (s parentStore) Add(obj any) error {
 	got := parentOf(o)
 	if s.m.parents.put(meta.Name, got) && got.ours(s.m.opts.HubID) {
 		s.m.adoptParent(meta.Name, got)
+		s.m.mendSoon()
 	}
 	return nil
 }
@@ -144,10 +145,11 @@ func (s parentStore) Add(obj any) error {
 // Update takes in a parent.
 func (s parentStore) Update(obj any) error { return s.Add(obj) }
 
-// Delete forgets a parent. Its objects stay ours.
+// Delete forgets a parent. Its objects stay ours, and it comes back where there are any.
 func (s parentStore) Delete(obj any) error {
 	if meta, ok := obj.(*metav1.PartialObjectMetadata); ok {
 		s.m.parents.remove(meta.Name, string(meta.UID))
+		s.m.mendSoon()
 	}
 	return nil
 }
@@ -175,7 +177,7 @@ func (p *parents) relisted(listVersion string) {
 	p.seen = listVersion
 }
 
-// Replace takes in the whole list. A parent that it lacks is written again when it is needed.
+// Replace takes in the whole list. A parent that it lacks is looked for by name before it is written again.
 func (s parentStore) Replace(items []any, listVersion string) error {
 	s.m.parents.relisted(listVersion)
 	listed := map[string]bool{}
@@ -191,6 +193,7 @@ func (s parentStore) Replace(items []any, listVersion string) error {
 	maps.DeleteFunc(s.m.parents.byName, func(name string, _ parent) bool { return !listed[name] })
 	s.m.parents.mu.Unlock()
 	s.m.parents.setSynced(true)
+	s.m.mendSoon()
 	s.m.changed()
 	return nil
 }

@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -662,6 +663,13 @@ func (s *state) survivors(setID string) (groupKinds, namespaces []string) {
 		}
 	}
 	return groupKinds, namespaces
+}
+
+// ownSets returns the ids of the ApplySets of this hub, with the name of their source.
+func (s *state) ownSets() map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.sets)
 }
 
 // know takes in a set of this hub and the kinds that its parent lists.
