@@ -174,6 +174,10 @@ func (c *comparison) sameScalar(path, parent string, desired, live any) bool {
 		return desired == false || sameNumberOrText(desired, int64(0))
 	}
 	field := path[strings.LastIndexByte(path, '/')+1:]
+	if (field == "nodePort" || field == "healthCheckNodePort") && sameNumberOrText(desired, int64(0)) {
+		// The API server chooses one.
+		return true
+	}
 	if c.secret && strings.HasPrefix(path, "/data/") {
 		return sameBase64(desired, live)
 	}
@@ -184,11 +188,11 @@ func (c *comparison) sameScalar(path, parent string, desired, live any) bool {
 // the map around them. Their text is rewritten by the API server: 1000m becomes 1.
 func holdsQuantity(parent, field string) bool {
 	switch parent {
-	case "requests", "limits", "hard", "capacity", "allocatable", "default", "defaultRequest", "min", "max", "maxLimitRequestRatio", "podFixed":
+	case "requests", "limits", "hard", "capacity", "allocatable", "default", "defaultRequest", "min", "max", "maxLimitRequestRatio", "podFixed", "overhead":
 		return true
 	}
 	switch field {
-	case "sizeLimit", "divisor", "averageValue", "storage", "storageCapacity":
+	case "sizeLimit", "divisor", "averageValue", "storage", "storageCapacity", "maximumVolumeSize", "tolerance":
 		return true
 	}
 	return field == "value" && parent == "target"

@@ -205,15 +205,15 @@ func skipMessage(op *plan.Operation) string {
 
 // finish records the result of an operation.
 func (r *run) finish(j job, outcome Outcome, class Class, message string) {
-	r.finishAfter(j, outcome, class, message, 0)
+	r.finishWith(j, outcome, verdict{class: class, message: message})
 }
 
-func (r *run) finishAfter(j job, outcome Outcome, class Class, message string, retryAfter time.Duration) {
+func (r *run) finishWith(j job, outcome Outcome, v verdict) {
 	r.mu.Lock()
 	result := &r.results[j.index]
 	*result = ObjectResult{
 		ObjectReference: j.ObjectReference, Source: j.Source, Action: j.Action,
-		Outcome: outcome, Class: class, Message: message, RetryAfter: retryAfter,
+		Outcome: outcome, Class: v.class, Message: v.message, RetryAfter: v.retryAfter, Leaving: v.leaving,
 	}
 	r.finished[j.Key()] = result
 	r.mu.Unlock()
@@ -222,12 +222,11 @@ func (r *run) finishAfter(j job, outcome Outcome, class Class, message string, r
 
 // failed records the failure of an operation.
 func (r *run) failed(j job, err error) {
-	v := r.verdict(j, err)
 	outcome := OutcomeFailed
 	if errors.Is(err, errStopped) || errors.Is(err, errGate) {
 		outcome = OutcomeSkipped
 	}
-	r.finishAfter(j, outcome, v.class, v.message, v.retryAfter)
+	r.finishWith(j, outcome, r.verdict(j, err))
 }
 
 // resultOf returns the result of an object so far.

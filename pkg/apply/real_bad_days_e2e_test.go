@@ -40,6 +40,9 @@ func TestOnAPIServerBadDays(t *testing.T) {
 		{"recreate a statefulset", recreateStatefulSet},
 		{"never recreated", neverRecreated},
 		{"immutable flag", immutableFlag},
+		{"oddly spelled", oddlySpelled},
+		{"a definition removed by hand", definitionRemovedByHand},
+		{"a parent removed by hand", parentRemovedByHand},
 		{"a server that says nothing", pausedServer(cluster)},
 		{"restored from a backup", restoredFromBackup(cluster)},
 	} {

@@ -71,6 +71,8 @@ type ObjectResult struct {
 	Message string
 	// RetryAfter is the least time before another attempt makes sense. 0: the caller's own choice.
 	RetryAfter time.Duration
+	// Leaving tells that the operation waits for the end of its namespace, which is being removed.
+	Leaving bool
 }
 
 // Failed lists the results that failed.

@@ -664,8 +664,9 @@ func duplicateKeys(s *stage) {
 func oneBadObject(s *stage) {
 	bad := s.manifest("{apiVersion: apps/v1, kind: Deployment, metadata: {name: bad, namespace: $NS}, spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: c}}, spec: {containers: [{name: c, image: i}]}}}}")
 	unknown := s.manifest("{apiVersion: example.com/v1, kind: Nobody, metadata: {name: n, namespace: $NS}}")
-	r := s.try(s.plan(configMap(s.ns, "a"), bad, unknown))
-	for m, want := range map[*unstructured.Unstructured]apply.Class{bad: apply.ClassStalled, unknown: apply.ClassWait} {
+	undecodable := s.manifest("{apiVersion: v1, kind: ConfigMap, metadata: {name: undecodable, namespace: $NS}, binaryData: {a: 'not base64!'}}")
+	r := s.try(s.plan(configMap(s.ns, "a"), bad, unknown, undecodable))
+	for m, want := range map[*unstructured.Unstructured]apply.Class{bad: apply.ClassStalled, unknown: apply.ClassWait, undecodable: apply.ClassStalled} {
 		if o := outcome(s, r, m); o.Class != want || o.Message == "" {
 			s.Errorf("%s: %s %q, want %s", ref(m), o.Class, o.Message, want)
 		}
@@ -832,6 +833,9 @@ func TestDifferences(t *testing.T) {
 		{"missing item", `{"spec":{"ports":[{"containerPort":80,"name":"web"}]}}`, `{"spec":{"ports":[]}}`, []string{"/spec/ports/0"}, "the item is gone"},
 		{"set", `{"spec":{"set":["x"]}}`, `{"spec":{"set":["y"]}}`, []string{"/spec/set/0"}, "a member of a set is gone"},
 		{"quantity", `{"spec":{"resources":{"requests":{"cpu":"1000m"}}}}`, `{"spec":{"resources":{"requests":{"cpu":"1"}}}}`, nil, "the API server rewrites quantities"},
+		{"quantity of a behavior", `{"spec":{"atomic":[{"tolerance":"0.10","overhead":{"cpu":"1000m"}}]}}`, `{"spec":{"atomic":[{"tolerance":"100m","overhead":{"cpu":"1"}}]}}`, nil, "quantities are in more places than resources"},
+		{"a port to be chosen", `{"spec":{"atomic":[{"port":80,"nodePort":0}]}}`, `{"spec":{"atomic":[{"port":80,"nodePort":31234}]}}`, nil, "0 asks the API server for any"},
+		{"a port that was chosen", `{"spec":{"atomic":[{"port":80,"nodePort":30001}]}}`, `{"spec":{"atomic":[{"port":80,"nodePort":31234}]}}`, []string{"/spec/atomic/0/nodePort"}, "somebody chose another"},
 		{"quantity differs", `{"spec":{"resources":{"requests":{"cpu":"1000m"}}}}`, `{"spec":{"resources":{"requests":{"cpu":"2"}}}}`, []string{"/spec/resources/requests/cpu"}, "another quantity"},
 		{"not owned", `{"spec":{"theirs":1}}`, `{"spec":{"theirs":2}}`, nil, "ownership shows that already"},
 		{"null and empty", `{"spec":{"atomic":null,"resources":{},"flag":false}}`, `{"spec":{}}`, nil, "they are don't-care"},

@@ -22,12 +22,14 @@ type verdict struct {
 	class      Class
 	message    string
 	retryAfter time.Duration
+	// leaving tells that the namespace is being removed.
+	leaving bool
 }
 
 // verdict classifies the error of an operation. It is the one place where errors become classes; its
 // messages hold no value of a Secret.
 func (r *run) verdict(j job, err error) verdict {
-	v := verdict{class: classOf(err), retryAfter: retryAfter(err)}
+	v := verdict{class: classOf(err), retryAfter: retryAfter(err), leaving: leaving(err)}
 	gk := gkOf(j.Operation)
 	switch field := immutableField(gk, err); {
 	case field != "" && holdsData(gk):
@@ -70,9 +72,9 @@ func classOf(err error) Class {
 	switch {
 	case status.Code == http.StatusTooManyRequests:
 		return ClassRetry
-	case hasCause(status, "NamespaceTerminating"), strings.Contains(message, "because it is being terminated"),
+	case leaving(err),
 		strings.Contains(message, "exceeded quota"), strings.Contains(message, "status unknown for quota"),
-		strings.Contains(message, "error looking up service account"):
+		strings.Contains(message, "error looking up service account"), strings.Contains(message, "while custom resource definition is terminating"):
 		return ClassWait
 	case denied(message):
 		return ClassDenied
@@ -97,16 +99,25 @@ func classOf(err error) Class {
 	return ClassStalled
 }
 
+// leaving tells that the API server refuses to create something since its namespace is being removed.
+func leaving(err error) bool {
+	status, ok := statusOf(err)
+	return ok && (hasCause(status, "NamespaceTerminating") || strings.Contains(status.Message, "because it is being terminated"))
+}
+
 // denials are the words in which admission control refuses, whatever the status code.
 var denials = regexp.MustCompile(`admission webhook "([^"]+)" denied the request|ValidatingAdmissionPolicy '([^']+)'.* denied request|violates PodSecurity`)
 
 func denied(message string) bool { return denials.MatchString(message) }
 
 // isTypedPatchError recognises the 500 with which the API server says that a manifest does not fit its
-// schema, for instance since a list has two items with one key. It comes again with every attempt.
+// schema, for instance since a list has two items with one key, or that a value cannot be decoded, as a
+// time, a quantity or base64 that is none. It comes again with every attempt.
 func isTypedPatchError(err error) bool {
 	status, ok := statusOf(err)
-	return ok && status.Code == http.StatusInternalServerError && strings.Contains(status.Message, "failed to create typed patch object")
+	return ok && status.Code == http.StatusInternalServerError &&
+		(strings.Contains(status.Message, "failed to create typed patch object") ||
+			strings.Contains(status.Message, "to proper version: unable to convert unstructured object to"))
 }
 
 func statusOf(err error) (metav1.Status, bool) {

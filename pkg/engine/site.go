@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -95,6 +96,9 @@ type failure struct {
 }
 
 const anyRevision = ""
+
+// askInterval is how often the end of a namespace is asked for.
+const askInterval = 5 * time.Second
 
 // run watches the cluster and carries plans out until ctx ends. Then what is in flight is finished, and
 // watching ends when the last request was answered.
@@ -345,5 +349,36 @@ func mergeFailures(old map[v1alpha1.ObjectKey]failure, p plan.ClusterPlan, r app
 		f.next = now.Add(max(backoff(f.count, least, greatest), o.RetryAfter))
 		next[k] = f
 	}
+	hurry(next, r, now)
 	return next
+}
+
+// hurry makes due at once what waited for a namespace in which something was just created, as for one that was being
+// removed. Until then one object of each such namespace asks for all of it every askInterval.
+func hurry(failures map[v1alpha1.ObjectKey]failure, r apply.Result, now time.Time) {
+	asks := map[string]v1alpha1.ObjectKey{}
+	for k, f := range failures {
+		if first, ok := asks[k.Namespace]; f.result.Leaving && (!ok || k.Compare(first) < 0) {
+			asks[k.Namespace] = k
+		}
+		if f.result.Class == apply.ClassWait && takesObjects(r, k.Namespace) {
+			f.next, f.count = now, 1
+			failures[k] = f
+		}
+	}
+	for _, k := range asks {
+		f := failures[k]
+		if soon := now.Add(askInterval); f.next.After(soon) {
+			f.next = soon
+			failures[k] = f
+		}
+	}
+}
+
+// takesObjects tells that something was just created in a namespace: what waited for it, as for one that was
+// being deleted, need not wait any longer.
+func takesObjects(r apply.Result, namespace string) bool {
+	return namespace != "" && slices.ContainsFunc(r.Objects, func(o apply.ObjectResult) bool {
+		return o.Namespace == namespace && o.Action == v1alpha1.ActionCreate && o.Outcome == apply.OutcomeApplied
+	})
 }
