@@ -3,8 +3,8 @@ package plan
 import "github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 
 // After returns what a cluster must not get yet where some changes are not made now, although they are due: what is
-// of a later wave of the same source, and what depends on them, directly or through others. Objects that are put
-// back as they were keep no wave back.
+// of a later wave of the same source, and what depends on them, directly or through others. What is put back as it
+// was keeps nothing back and waits for nothing.
 func (p *Plan) After(cluster string, postponed func(*ObjectChange) bool) map[v1alpha1.ObjectKey]bool {
 	p = p.part(cluster)
 	i, known := 0, false
@@ -21,7 +21,7 @@ func (p *Plan) After(cluster string, postponed func(*ObjectChange) bool) map[v1a
 			continue
 		}
 		stays[ch.Key()] = true
-		if wave, found := first[ch.Source]; !ch.pair.more().drifted && (!found || ch.wave() < wave) {
+		if wave, found := first[ch.Source]; !found || ch.wave() < wave {
 			first[ch.Source] = ch.wave()
 		}
 	}
@@ -43,7 +43,7 @@ func (p *Plan) After(cluster string, postponed func(*ObjectChange) bool) map[v1a
 
 // follows tells whether a change comes after others: in its source's waves, or by what it depends on.
 func (c *computation) follows(ch *ObjectChange, cluster int, first map[string]int, others map[v1alpha1.ObjectKey]bool) bool {
-	if wave, found := first[ch.Source]; found && ch.wave() > wave && !ch.pair.more().drifted {
+	if wave, found := first[ch.Source]; found && ch.wave() > wave {
 		return true
 	}
 	for _, ref := range c.dependencies(ch.pair.item, cluster) {
@@ -54,13 +54,14 @@ func (c *computation) follows(ch *ObjectChange, cluster int, first map[string]in
 	return false
 }
 
-// writes are the changes of a cluster that write something which Git declares and that no other plan must open.
+// writes are the changes of a cluster that write something which Git declares and that no other plan must open,
+// but for what is put back as it was.
 func (p *Plan) writes(cluster string) []*ObjectChange {
 	var writes []*ObjectChange
 	changes := p.Changes(cluster)
 	for i := range changes {
 		ch := &changes[i]
-		if (ch.Action == v1alpha1.ActionCreate || ch.Action == v1alpha1.ActionConfigure) && !ch.Gate.NeedsReplan() && ch.pair != nil && ch.pair.item != nil {
+		if (ch.Action == v1alpha1.ActionCreate || ch.Action == v1alpha1.ActionConfigure) && !ch.Gate.NeedsReplan() && ch.pair != nil && ch.pair.item != nil && !ch.pair.more().drifted {
 			writes = append(writes, ch)
 		}
 	}
