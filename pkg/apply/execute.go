@@ -44,6 +44,8 @@ type run struct {
 	interrupted <-chan struct{}
 	deadline    time.Time
 
+	// planned returns the keys of the operations; it is made when somebody asks.
+	planned func() map[v1alpha1.ObjectKey]bool
 	results []ObjectResult
 	writes  atomic.Int64
 	secrets *redactor
@@ -84,6 +86,7 @@ func (m *Member) Execute(ctx context.Context, p plan.ClusterPlan) (Result, error
 		m: m, plan: p, stop: ctx, requests: requests, interrupted: m.state.foreign.next(),
 		deadline: time.Now().Add(m.opts.WaitTimeout), results: make([]ObjectResult, len(p.Operations)),
 		secrets: newRedactor(p.Operations), finished: map[v1alpha1.ObjectKey]*ObjectResult{},
+		planned: sync.OnceValue(func() map[v1alpha1.ObjectKey]bool { return plannedKeys(p.Operations) }),
 	}
 	// 1. What needs no request. 2. ApplySets list old and new kinds. 3. Writes by wave and rank.
 	// 4. Removals. 5. ApplySets list what is left.

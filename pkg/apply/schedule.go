@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
+	"github.com/armada-sync/armada-sync/pkg/plan"
 )
 
 var (
@@ -92,10 +93,12 @@ func (r *run) waves(todo []job) {
 			end++
 		}
 		var free []job
-		later := map[string][]job{}
+		waits, later := map[string]bool{}, map[string][]job{}
 		for _, j := range todo[start:end] {
-			_, waits := later[j.Source]
-			if !j.PutsBack && (waits || r.behind(j.Source, wave).why != "") {
+			if _, asked := waits[j.Source]; !asked {
+				waits[j.Source] = r.behind(j.Source, wave).why != ""
+			}
+			if waits[j.Source] && !j.PutsBack {
 				later[j.Source] = append(later[j.Source], j)
 				continue
 			}
@@ -210,12 +213,9 @@ func (r *run) unmet(dep v1alpha1.ObjectReference) obstacle {
 		what := map[bool]string{true: "failed", false: "waits, too"}[result.Outcome == OutcomeFailed]
 		return obstacle{why: fmt.Sprintf("for %s, which %s", dep, what), final: true}
 	}
-	for i := range r.plan.Operations {
-		if op := &r.plan.Operations[i]; op.Key() == dep.Key() {
-			if _, done := r.resultOf(dep.Key()); !done {
-				return obstacle{why: fmt.Sprintf("for %s to be applied", dep)}
-			}
-			break
+	if r.planned()[dep.Key()] {
+		if _, done := r.resultOf(dep.Key()); !done {
+			return obstacle{why: fmt.Sprintf("for %s to be applied", dep)}
 		}
 	}
 	held, ok := r.m.state.held(dep.Key())
@@ -226,6 +226,15 @@ func (r *run) unmet(dep v1alpha1.ObjectReference) obstacle {
 		return obstacle{why: fmt.Sprintf("for %s to be healthy (%s)", dep, held.Detail().HealthMessage)}
 	}
 	return obstacle{}
+}
+
+// plannedKeys returns the keys of operations.
+func plannedKeys(operations []plan.Operation) map[v1alpha1.ObjectKey]bool {
+	keys := make(map[v1alpha1.ObjectKey]bool, len(operations))
+	for i := range operations {
+		keys[operations[i].Key()] = true
+	}
+	return keys
 }
 
 // await waits until an operation can go out.
