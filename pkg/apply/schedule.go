@@ -282,7 +282,7 @@ func (r *run) until(blocked func() obstacle) error {
 		case <-settled:
 		case <-served:
 		case <-r.interrupted:
-			return fmt.Errorf("%w %s; another plan is due", errGate, o.why)
+			return fmt.Errorf("%w %s", errGate, o.why)
 		case <-timer.C:
 			return fmt.Errorf("%w %s", errGate, o.why)
 		case <-r.stop.Done():

@@ -257,13 +257,15 @@ func (e *Engine) report(ctx context.Context, p *plan.Plan, snap plan.Snapshot) [
 	problems = append(problems, e.stop.problems()...)
 	e.metrics.waiting(p)
 	for i, s := range e.sites {
-		problems = append(problems, s.problems(snap.Clusters[i], snap.Members[s.name].Reachable, p)...)
+		problems = append(problems, s.problems(snap.Clusters[i], snap.Members[s.name], p)...)
 		e.countObjects(p, s.name)
 	}
 	for i := range problems {
 		problems[i].Severity = cmp.Or(problems[i].Severity, v1alpha1.SeverityBlocker)
 	}
+	before := e.problems.standing
 	e.problems.update(ctx, problems)
+	e.metrics.standing(before, e.problems.standing)
 	e.observeApplied(p)
 	return problems
 }
@@ -309,9 +311,9 @@ func problemOf(f v1alpha1.Finding) Problem {
 	return p
 }
 
-// problems are those of one cluster, reachable or not: that it is not ready, what its member cannot watch, and
-// what could not be written there.
-func (s *site) problems(c v1alpha1.Cluster, reachable bool, p *plan.Plan) []Problem {
+// problems are those of one cluster, reachable or not: that it is not ready, what its member cannot watch, what has
+// failed there, and what could not be written.
+func (s *site) problems(c v1alpha1.Cluster, held plan.Member, p *plan.Plan) []Problem {
 	st := s.state.get()
 	name := s.name
 	var ps []Problem
@@ -324,11 +326,19 @@ func (s *site) problems(c v1alpha1.Cluster, reachable bool, p *plan.Plan) []Prob
 	// What cannot be watched on a cluster that is away, or about to count as away, is no other problem than that.
 	if st.member != nil && readyStatus(c) == metav1.ConditionTrue && !st.health.Pending() {
 		reasons := st.member.Problems()
-		if !reachable {
+		if !held.Reachable {
 			// No watch works then: that is one thing to look at, and the next probe tells more.
 			reasons = []string{apply.ErrUnreachable.Error()}
 		}
+		unhealthy := s.unhealthy(st.member, held, p)
+		for reason := range unhealthy {
+			reasons = append(reasons, reason)
+		}
 		for _, reason := range s.confirmed(reasons) {
+			if problem, found := unhealthy[reason]; found {
+				ps = append(ps, problem)
+				continue
+			}
 			ps = append(ps, Problem{Cluster: name, ID: "watch", what: reason, Reason: reason})
 		}
 	}

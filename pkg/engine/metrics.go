@@ -26,6 +26,7 @@ type Metrics struct {
 	sourceSuccess   *prometheus.GaugeVec
 	sourceFailures  *prometheus.CounterVec
 	findings        *prometheus.GaugeVec
+	problems        *prometheus.GaugeVec
 }
 
 // NewMetrics registers the engine's metrics.
@@ -98,6 +99,27 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "armada_sync_findings",
 			Help: "Findings of the last plan, by severity: blocker, caution or info.",
 		}, []string{"severity"}),
+		problems: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "armada_sync_problems",
+			Help: "Problems that stand, by the id that the log gives them.",
+		}, []string{"id"}),
+	}
+}
+
+// standing counts the problems that stand. An id that was there once stays at 0, so that an alert ends.
+func (m *Metrics) standing(before, now map[string]Problem) {
+	count := map[string]int{}
+	for _, p := range before {
+		count[p.ID] = 0
+	}
+	for _, p := range now {
+		count[p.ID] = 0
+	}
+	for _, p := range now {
+		count[p.ID]++
+	}
+	for id, n := range count {
+		m.problems.WithLabelValues(id).Set(float64(n))
 	}
 }
 

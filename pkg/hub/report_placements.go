@@ -86,7 +86,7 @@ func newView(cycle *engine.Cycle) *view {
 		v.changes[c.Name] = byKey
 	}
 	for _, p := range cycle.Problems {
-		if p.Cluster != "" && p.Object != "" {
+		if p.Cluster != "" && p.Object != "" && p.ID != engine.ProblemUnhealthy {
 			v.failures[[2]string{p.Cluster, p.Object}] = p.Reason
 		}
 	}
