@@ -26,7 +26,7 @@ func serveControl(ctx context.Context, log *slog.Logger, dir string, e *engine.E
 	if err != nil {
 		return nil, err
 	}
-	for _, route := range []func(*control.Server, *engine.Engine){serveFleet, serveOperations, serveDrift, serveExplain} {
+	for _, route := range []func(*control.Server, *engine.Engine){serveFleet, serveOperations, serveDrift, serveExplain, serveSources} {
 		route(server, e)
 	}
 	serveRollback(server, e)

@@ -84,7 +84,7 @@ names all. A cluster that cannot be reached is named on stderr, and the exit cod
 	f.BoolVar(&flags.ignoreRules, "ignore-rules", false, "print rules for ignoreDrift of the GitSources instead")
 	must(cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp)))
 	must(cmd.RegisterFlagCompletionFunc("cluster", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-		return flags.clusterNames(cmd.Context()), cobra.ShellCompDirectiveNoFileComp
+		return flags.viewSoon(cmd.Context()).clusterNames(), cobra.ShellCompDirectiveNoFileComp
 	}))
 	return cmd
 }

@@ -37,7 +37,7 @@ change that is named was tried. During a failover it says what is wrong with whi
 has taken over and is healthy, what waits until when, and what holds evictions back.
 
 --state or --config ask the controller that runs on its own, on the commits and the fleet of its last plan;
-nothing else has to be at hand then.
+nothing else has to be at hand then. It also says what API servers refuse and why, and which copies have failed.
 
 KIND is spelled as for kubectl: deployment, deploy, deployments.apps. KIND may be left out.`,
 		Example: `  armada-sync explain deployment/web -n shop --fleet clusters.yaml
@@ -60,7 +60,10 @@ KIND is spelled as for kubectl: deployment, deploy, deployments.apps. KIND may b
 	flags.print.register(cmd)
 	flags.orRunning(cmd)
 	must(cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(explanationFormatNames(), cobra.ShellCompDirectiveNoFileComp)))
-	completeClusters(cmd, &flags.inputs)
+	cmd.ValidArgsFunction = completeWorkload(flags.viewSoon, &flags.namespace)
+	must(cmd.RegisterFlagCompletionFunc("cluster", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return flags.viewSoon(cmd.Context()).clusterNames(), cobra.ShellCompDirectiveNoFileComp
+	}))
 	return cmd
 }
 
@@ -95,7 +98,7 @@ func runExplain(ctx context.Context, s streams, stdin io.Reader, flags *explainF
 	if err != nil {
 		return err
 	}
-	out, err := printExplanation(trees, snap, request)
+	out, err := printExplanation(trees, snap, nil, request)
 	if err != nil {
 		return err
 	}

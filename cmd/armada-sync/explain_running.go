@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
+	"github.com/armada-sync/armada-sync/pkg/api/v1alpha1"
 	"github.com/armada-sync/armada-sync/pkg/control"
 	"github.com/armada-sync/armada-sync/pkg/engine"
 	"github.com/armada-sync/armada-sync/pkg/plan"
@@ -48,16 +50,27 @@ func serveExplain(server *control.Server, e *engine.Engine) {
 			return explainAnswer{}, errNotPlanned
 		}
 		cycle.Snapshot.FleetDigest = cycle.Snapshot.Digest()
-		out, err := printExplanation(cycle.Plan.Trees(), cycle.Snapshot, r)
+		out, err := printExplanation(cycle.Plan.Trees(), cycle.Snapshot, cycle.Problems, r)
 		return explainAnswer{Output: string(out)}, err
 	})
 }
 
-// printExplanation explains an object in a format.
-func printExplanation(trees plan.Trees, snap plan.Snapshot, r explainRequest) ([]byte, error) {
+// printExplanation explains an object in a format, with the problems that a running controller has with it; nil: none.
+func printExplanation(trees plan.Trees, snap plan.Snapshot, standing []engine.Problem, r explainRequest) ([]byte, error) {
 	e, err := plan.Explain(trees, snap, r.Question)
 	if err != nil {
 		return nil, err
+	}
+	for _, p := range standing {
+		told := p.ID == engine.ProblemUnhealthy || slices.ContainsFunc(e.Findings, func(f v1alpha1.Finding) bool { return f.ID == p.ID })
+		if told || p.Object != e.Workload.String() || p.Source != e.Source {
+			continue
+		}
+		for i := range e.Objects {
+			if o := &e.Objects[i]; o.Cluster == p.Cluster {
+				o.Problem = p.ID + ": " + p.Reason
+			}
+		}
 	}
 	for _, f := range plan.ExplanationFormats() {
 		if f.Name != r.Format {

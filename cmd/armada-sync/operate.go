@@ -151,31 +151,8 @@ func (f *operateFlags) register(cmd *cobra.Command) {
 		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		return f.clusterNames(cmd.Context()), cobra.ShellCompDirectiveNoFileComp
+		return f.viewSoon(cmd.Context()).clusterNames(), cobra.ShellCompDirectiveNoFileComp
 	}
-}
-
-// completionTime bounds how long a shell waits for names.
-const completionTime = 2 * time.Second
-
-// clusterNames are the names of the clusters, as far as they can be had soon.
-func (f *operateFlags) clusterNames(ctx context.Context) []string {
-	ctx, cancel := context.WithTimeout(ctx, completionTime)
-	defer cancel()
-	op, err := f.open(ctx, streams{})
-	if err != nil {
-		return nil
-	}
-	defer op.close()
-	view, err := op.view(ctx)
-	if err != nil {
-		return nil
-	}
-	names := make([]string, 0, len(view.Clusters))
-	for _, c := range view.Clusters {
-		names = append(names, c.Name)
-	}
-	return names
 }
 
 // open connects to the controller that the flags name. Without any that is the one which runs here on the

@@ -44,7 +44,7 @@ A policy with placement.rebalance does the same by itself when a workload is out
 		RunE: func(cmd *cobra.Command, args []string) error { return runRebalance(cmd.Context(), s, flags, args) },
 	}
 	flags.operateFlags.register(cmd)
-	cmd.ValidArgsFunction = cobra.NoFileCompletions
+	cmd.ValidArgsFunction = completeWorkload(flags.viewSoon, &flags.namespace)
 	flags.movesFlags.register(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&flags.namespace, "namespace", "n", "", "namespace of the workload (default: any)")

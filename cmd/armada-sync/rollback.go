@@ -65,6 +65,7 @@ branch or a tag; on a hub by its full id, or the beginning of one that was appli
 	}
 	flags.register(cmd)
 	cmd.Flags().StringVar(&flags.to, "to", "", "commit to go to (default: the one that was applied before the present one)")
+	must(cmd.RegisterFlagCompletionFunc("to", flags.completeRevision))
 	return cmd
 }
 
@@ -105,13 +106,15 @@ func (f *followFlags) register(cmd *cobra.Command) {
 			cmd.MarkFlagsMutuallyExclusive(own, hub)
 		}
 	}
-	cmd.ValidArgsFunction = cobra.NoFileCompletions
+	cmd.ValidArgsFunction = f.completeSource
 }
 
 // follower is a controller that can be told what to follow.
 type follower interface {
 	rollback(ctx context.Context, source, to string) (engine.Followed, error)
 	resume(ctx context.Context, source string) (engine.Followed, error)
+	// list returns the sources.
+	list(ctx context.Context) ([]followedSource, error)
 	close()
 }
 

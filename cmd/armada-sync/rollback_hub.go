@@ -32,19 +32,39 @@ func newHubFollower(hub reach) (hubFollower, error) {
 
 func (h hubFollower) close() {}
 
-// find returns a source by its id or its name.
-func (h hubFollower) find(ctx context.Context, name string) (v1alpha1.GitSource, error) {
+// all returns the sources.
+func (h hubFollower) all(ctx context.Context) ([]v1alpha1.GitSource, error) {
 	list, err := h.sources.List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return v1alpha1.GitSource{}, fmt.Errorf("hub of context %q: list GitSources: %w", h.context, err)
+		return nil, fmt.Errorf("hub of context %q: list GitSources: %w", h.context, err)
+	}
+	all := make([]v1alpha1.GitSource, len(list.Items))
+	for i := range list.Items {
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(list.Items[i].Object, &all[i]); err != nil {
+			return nil, fmt.Errorf("hub of context %q: GitSource %q: %w", h.context, list.Items[i].GetName(), err)
+		}
+	}
+	return all, nil
+}
+
+func (h hubFollower) list(ctx context.Context) ([]followedSource, error) {
+	all, err := h.all(ctx)
+	known := make([]followedSource, 0, len(all))
+	for _, s := range all {
+		known = append(known, followedSource{engine.SourceID(s), s.Status.History})
+	}
+	return known, err
+}
+
+// find returns a source by its id or its name.
+func (h hubFollower) find(ctx context.Context, name string) (v1alpha1.GitSource, error) {
+	all, err := h.all(ctx)
+	if err != nil {
+		return v1alpha1.GitSource{}, err
 	}
 	byID := map[string]v1alpha1.GitSource{}
-	ids := make([]string, 0, len(list.Items))
-	for i := range list.Items {
-		var s v1alpha1.GitSource
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(list.Items[i].Object, &s); err != nil {
-			return v1alpha1.GitSource{}, fmt.Errorf("hub of context %q: GitSource %q: %w", h.context, list.Items[i].GetName(), err)
-		}
+	ids := make([]string, 0, len(all))
+	for _, s := range all {
 		id := engine.SourceID(s)
 		ids, byID[id] = append(ids, id), s
 	}

@@ -292,7 +292,7 @@ func (c *computation) reportHeld() {
 	type held struct {
 		refs     map[v1alpha1.ObjectReference]bool
 		clusters map[string]bool
-		reason   string
+		reasons  map[string]bool
 	}
 	groups := map[holdSummary]*held{}
 	for i := range c.changes {
@@ -307,27 +307,42 @@ func (c *computation) reportHeld() {
 			key := holdSummary{ch.Source, detail}
 			g := groups[key]
 			if g == nil {
-				g = &held{refs: map[v1alpha1.ObjectReference]bool{}, clusters: map[string]bool{}, reason: ch.Reason}
+				g = &held{refs: map[v1alpha1.ObjectReference]bool{}, clusters: map[string]bool{}, reasons: map[string]bool{}}
 				groups[key] = g
 			}
 			g.refs[ch.ObjectReference] = true
 			g.clusters[c.clusters[i].Name] = true
-			g.reason = min(g.reason, ch.Reason)
+			g.reasons[ch.Reason] = true
 		}
 	}
 	for key, g := range groups {
 		f := finding{
 			ID: HeldBack, Severity: holdSeverity[key.detail], Repository: key.source, Clusters: keys(g.clusters),
-			Message: fmt.Sprintf("%s stay as they are: %s", listReferences(g.refs, 3), g.reason),
+			Message: fmt.Sprintf("%s stay as they are: %s", listReferences(g.refs, 3), commonReason(keys(g.reasons))),
 		}
 		if len(g.refs) == 1 {
 			for r := range g.refs {
 				f.Object = &r
 			}
-			f.Message = fmt.Sprintf("%s stays as it is: %s", listReferences(g.refs, 1), g.reason)
+			f.Message = fmt.Sprintf("%s stays as it is: %s", listReferences(g.refs, 1), commonReason(keys(g.reasons)))
 		}
 		c.findings.add(f)
 	}
+}
+
+// commonReason is the one of several reasons for the same that is true of all: without what follows a colon, as the
+// fields that differ, where that is not the same. They are sorted.
+func commonReason(reasons []string) string {
+	if len(reasons) == 1 {
+		return reasons[0]
+	}
+	first, _, _ := strings.Cut(reasons[0], ": ")
+	for _, r := range reasons {
+		if head, _, _ := strings.Cut(r, ": "); head != first {
+			return reasons[0]
+		}
+	}
+	return first
 }
 
 // reportedElsewhere are the details of gate held of which other findings speak.

@@ -86,6 +86,11 @@ type ExplainedObject struct {
 	Reason  string          `json:"reason"`
 	// Overrides are the file:line of the rules that changed it.
 	Overrides []string `json:"overrides"`
+	// Health of what is there, and in words why it is not healthy; empty: nothing is there, or it is not known.
+	Health        v1alpha1.Health `json:"health,omitempty"`
+	HealthMessage string          `json:"healthMessage,omitempty"`
+	// Problem is why it could not be written, as a running controller knows; empty: it could, or was not tried.
+	Problem string `json:"problem,omitempty"`
 }
 
 // Explain computes the plan for the trees of all sources on a fleet and says why one object is where it
@@ -124,7 +129,7 @@ func Explain(trees Trees, snap Snapshot, q Question) (*Explanation, error) {
 	for _, cl := range p.Clusters {
 		for _, ch := range cl.Objects {
 			if ch.Key() == it.key {
-				e.Objects = append(e.Objects, ExplainedObject{cl.Name, ch.Action, ch.Gate, ch.Reason, append([]string{}, ch.Overrides...)})
+				e.Objects = append(e.Objects, c.explainObject(cl.Name, ch))
 			}
 		}
 	}
@@ -134,6 +139,15 @@ func Explain(trees Trees, snap Snapshot, q Question) (*Explanation, error) {
 		}
 	}
 	return e, nil
+}
+
+// explainObject says what happens to an object on a cluster, and how what is there fares.
+func (c *computation) explainObject(cluster string, ch ObjectChange) ExplainedObject {
+	o := ExplainedObject{Cluster: cluster, Action: ch.Action, Gate: ch.Gate, Reason: ch.Reason, Overrides: append([]string{}, ch.Overrides...)}
+	if held, ok := c.held(c.clusterN[cluster], ch.Key()); ok {
+		o.Health, o.HealthMessage = held.Health, held.Detail().HealthMessage
+	}
+	return o
 }
 
 // trace decides once more what was decided together with an item, and looks on.

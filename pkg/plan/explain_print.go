@@ -332,10 +332,14 @@ func printExplainedObjects(out *page.Page, e *Explanation) {
 	}
 	out.Blank()
 	out.Styled(page.Head, "OBJECTS")
-	clusters := map[alike][]string{}
-	var order []alike
+	type standing struct {
+		alike
+		health, problem string
+	}
+	clusters := map[standing][]string{}
+	var order []standing
 	for _, o := range e.Objects {
-		key := alike{e.Workload, o.Action, o.Gate, o.Reason, strings.Join(o.Overrides, ", ")}
+		key := standing{alike{e.Workload, o.Action, o.Gate, o.Reason, strings.Join(o.Overrides, ", ")}, healthWords(o), o.Problem}
 		if clusters[key] == nil {
 			order = append(order, key)
 		}
@@ -354,5 +358,22 @@ func printExplainedObjects(out *page.Page, e *Explanation) {
 			text += " # " + page.Scrub(key.overrides)
 		}
 		out.Words(style, "  "+sign+" ", 8, text)
+		if key.problem != "" {
+			out.Words(page.Remove, "    ⛔ ", 8, page.Scrub(key.problem))
+		}
+		if key.health != "" {
+			out.Words(page.Change, "    ⚠  ", 8, page.Scrub(key.health))
+		}
 	}
+}
+
+// healthWords say how what is there fares, where that is not well.
+func healthWords(o ExplainedObject) string {
+	switch {
+	case o.Health == v1alpha1.HealthUnknown || o.Health == v1alpha1.HealthHealthy:
+		return ""
+	case o.HealthMessage == "":
+		return string(o.Health)
+	}
+	return string(o.Health) + ": " + o.HealthMessage
 }
