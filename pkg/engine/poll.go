@@ -28,7 +28,9 @@ type poller struct {
 	credentials string
 	// leaving tells that the source is deleted and its objects go too: nothing is read any more.
 	leaving bool
-	open    Opener
+	// told tells that the log says so.
+	told bool
+	open Opener
 	// source is nil until it could be opened. It belongs to the goroutine of run; opened is the same for
 	// others.
 	source  source.Source

@@ -221,11 +221,16 @@ func (e *Engine) sourceStatuses(p *plan.Plan, snap plan.Snapshot) []SourceStatus
 			status.Revision = st.tree.Revision
 		}
 		status.Gone = poller.leaving && left(poller.id, p, snap)
+		if poller.leaving && !poller.told {
+			poller.told = true
+			e.log.Info("source leaves", "source", poller.id, "deletionPolicy", poller.spec.Spec.DeletionPolicy)
+		}
 		out = append(out, status)
 		configured := slices.ContainsFunc(e.current.Sources, func(s v1alpha1.GitSource) bool { return SourceID(s) == poller.id })
 		if status.Gone && !configured {
 			poller.end()
 			e.metrics.forgetSource(poller.id)
+			e.log.Info("source is gone", "source", poller.id)
 			continue
 		}
 		stay = append(stay, poller)
