@@ -595,3 +595,30 @@ func TestAParentIsPutBackAtRest(t *testing.T) {
 		})
 	}
 }
+
+// An object for which the API server waits for a webhook in vain is tried once in an Execute: more attempts
+// would take the places of objects that the webhook is not for.
+func TestAWebhookThatHangsIsNotWaitedForAgain(t *testing.T) {
+	p := &proxy{}
+	onSim(t, behind(p), func(s *stage, cluster *simfleet.Cluster) {
+		s.apply(configMap(s.ns, "first"))
+		p.set(func(req *http.Request, resp *http.Response) (*http.Response, error) {
+			if req.Method != http.MethodPatch || !strings.Contains(req.URL.Path, "/configmaps/c-") {
+				return resp, nil
+			}
+			pass(10 * time.Second)
+			return said(resp, http.StatusInternalServerError, `{"kind":"Status","apiVersion":"v1","status":"Failure","code":500,"reason":"InternalError",`+
+				`"message":"Internal error occurred: failed calling webhook \"x.example.com\": failed to call webhook: context deadline exceeded"}`), nil
+		})
+		began := time.Now()
+		r := s.try(s.plan(append(many(60, "1"), s.deployment("web", "example.com/web:1", 0))...))
+		if took := time.Since(began); took > 30*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		o := outcome(s, r, many(60, "1")[59])
+		if o.Class != apply.ClassRetry || !strings.Contains(o.Message, `"x.example.com"`) {
+			t.Errorf("%s %q", o.Class, o.Message)
+		}
+		s.live(s.deployment("web", "", 0))
+	})
+}

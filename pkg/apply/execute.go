@@ -296,9 +296,10 @@ func retryAfter(err error) time.Duration {
 	return min(time.Duration(seconds)*time.Second, longestRetryAfter)
 }
 
-// repeatable tells whether the same request may fare better at once.
+// repeatable tells whether the same request may fare better at once. One that waited for a webhook in vain would
+// wait as long again, in the place of objects that the webhook is not for.
 func repeatable(err error) bool {
-	if errors.Is(err, ErrUnreachable) || errors.Is(err, context.Canceled) {
+	if errors.Is(err, ErrUnreachable) || errors.Is(err, context.Canceled) || webhookFailed(err) {
 		return false
 	}
 	if !isAnswer(err) {

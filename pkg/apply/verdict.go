@@ -99,6 +99,12 @@ func classOf(err error) Class {
 	return ClassStalled
 }
 
+// webhookFailed tells that the API server could not ask a webhook without which it takes nothing.
+func webhookFailed(err error) bool {
+	status, ok := statusOf(err)
+	return ok && status.Code == http.StatusInternalServerError && strings.Contains(status.Message, "failed calling webhook")
+}
+
 // leaving tells that the API server refuses to create something since its namespace is being removed.
 func leaving(err error) bool {
 	status, ok := statusOf(err)
