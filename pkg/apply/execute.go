@@ -216,7 +216,7 @@ func (r *run) finishWith(j job, outcome Outcome, v verdict) {
 	result := &r.results[j.index]
 	*result = ObjectResult{
 		ObjectReference: j.ObjectReference, Source: j.Source, Action: j.Action,
-		Outcome: outcome, Class: v.class, Message: v.message, RetryAfter: v.retryAfter, Leaving: v.leaving,
+		Outcome: outcome, Class: v.class, Message: v.message, RetryAfter: v.retryAfter, Leaving: v.leaving, Ordered: v.ordered,
 	}
 	r.finished[j.Key()] = result
 	r.mu.Unlock()

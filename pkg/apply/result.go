@@ -73,6 +73,8 @@ type ObjectResult struct {
 	RetryAfter time.Duration
 	// Leaving tells that the operation waits for the end of its namespace, which is being removed.
 	Leaving bool
+	// Ordered tells that the operation waits for what comes before it. Waiting on for that costs no request.
+	Ordered bool
 }
 
 // Failed lists the results that failed.

@@ -21,6 +21,8 @@ var (
 	errOverruled = fmt.Errorf("%w: a later plan keeps the object", errStopped)
 	// errGate tells that an operation waited in vain.
 	errGate = errors.New("waits")
+	// errOrder is an errGate of which events tell that it is open.
+	errOrder = fmt.Errorf("%w", errGate)
 )
 
 // rank groups kinds between which the order matters to the API server: within a rank everything goes
@@ -275,16 +277,16 @@ func (r *run) until(blocked func() obstacle) error {
 		case o.why == "":
 			return nil
 		case o.final:
-			return fmt.Errorf("%w %s", errGate, o.why)
+			return fmt.Errorf("%w %s", errOrder, o.why)
 		}
 		select {
 		case <-moved:
 		case <-settled:
 		case <-served:
 		case <-r.interrupted:
-			return fmt.Errorf("%w %s", errGate, o.why)
+			return fmt.Errorf("%w %s", errOrder, o.why)
 		case <-timer.C:
-			return fmt.Errorf("%w %s", errGate, o.why)
+			return fmt.Errorf("%w %s", errOrder, o.why)
 		case <-r.stop.Done():
 			return errStopped
 		}

@@ -24,12 +24,14 @@ type verdict struct {
 	retryAfter time.Duration
 	// leaving tells that the namespace is being removed.
 	leaving bool
+	// ordered tells that it is the turn of other objects.
+	ordered bool
 }
 
 // verdict classifies the error of an operation. It is the one place where errors become classes; its
 // messages hold no value of a Secret.
 func (r *run) verdict(j job, err error) verdict {
-	v := verdict{class: classOf(err), retryAfter: retryAfter(err), leaving: leaving(err)}
+	v := verdict{class: classOf(err), retryAfter: retryAfter(err), leaving: leaving(err), ordered: errors.Is(err, errOrder)}
 	gk := gkOf(j.Operation)
 	switch field := immutableField(gk, err); {
 	case field != "" && holdsData(gk):

@@ -346,6 +346,10 @@ func mergeFailures(old map[v1alpha1.ObjectKey]failure, p plan.ClusterPlan, r app
 		if o.Class == apply.ClassStalled || o.Class == apply.ClassConflict || o.Class == apply.ClassDenied {
 			least, greatest = 10*time.Second, 10*time.Minute
 		}
+		if o.Ordered {
+			// In between nobody would see that its turn has come.
+			greatest = least
+		}
 		f.next = now.Add(max(backoff(f.count, least, greatest), o.RetryAfter))
 		next[k] = f
 	}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/armada-sync/armada-sync/pkg/engine"
 )
 
@@ -75,6 +77,30 @@ func TestACommitEndsAWait(t *testing.T) {
 		w.push(waves(map[string]string{"settings.yaml": strings.ReplaceAll(settings, "blue", "green")}))
 		w.eventually(5*time.Second, w.isColor("a", "green"))
 		w.eventually(10*time.Second, w.hasAfterwards)
+	})
+}
+
+// However long a wave has waited, it starts as soon as the one before it is well.
+func TestALongWaitEndsAtOnce(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.everywhere()
+		w.edit("somebody", deploymentKind, "web", setField("hang", "metadata", "annotations", "simfleet.armada-sync.io/behaviour"))
+		w.push(waves(map[string]string{"web.yaml": strings.ReplaceAll(web, "web:1", "web:2")}))
+		for i := range 10 {
+			w.pass(55*time.Second + time.Duration(i)*time.Second)
+			if got := w.data("c", "afterwards", "a"); got != "" {
+				t.Fatalf("wave 1 went out with wave 0 not well:\n%s", w.log)
+			}
+		}
+		w.edit("somebody", deploymentKind, "web", func(o map[string]any) {
+			unstructured.RemoveNestedField(o, "metadata", "annotations", "simfleet.armada-sync.io/behaviour")
+		})
+		w.eventually(5*time.Second, func() string {
+			if w.data("c", "afterwards", "a") == "" {
+				return "wave 1 is not there"
+			}
+			return ""
+		})
 	})
 }
 
