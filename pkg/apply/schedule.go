@@ -25,8 +25,8 @@ var (
 	errOrder = fmt.Errorf("%w", errGate)
 )
 
-// rank groups kinds between which the order matters to the API server: within a rank everything goes
-// out at once, in the order of the plan.
+// rank groups kinds between which the order matters to the API server: each waits for all of the one before. Within
+// the rest kinds go out in the order of the plan, as far as none keeps the others waiting; see inTurn.
 type rank int
 
 const (
@@ -148,8 +148,49 @@ func (r *run) ranks(jobs []job, waiting *sync.WaitGroup) {
 				r.apply(j)
 			})
 		}
-		r.parallel(free, r.apply)
+		if level == rankRest {
+			r.inTurn(free)
+		} else {
+			r.parallel(free, r.apply)
+		}
 	}
+}
+
+// turnPatience is for how long a kind waits for the last answers of the kinds before it: as a rule a Deployment finds
+// its ConfigMaps, but one that the API server does not answer for, as for a webhook that hangs, holds nobody up.
+const turnPatience = time.Second
+
+// inTurn applies kind after kind, in the order of the plan.
+func (r *run) inTurn(jobs []job) {
+	order := func(j job) int { return plan.KindOrder(j.ObjectReference) }
+	slices.SortStableFunc(jobs, func(a, b job) int { return order(a) - order(b) })
+	var all sync.WaitGroup
+	for start := 0; start < len(jobs); {
+		end := start + 1
+		for end < len(jobs) && order(jobs[end]) == order(jobs[start]) {
+			end++
+		}
+		kind, begun, done := jobs[start:end], make(chan struct{}), make(chan struct{})
+		var n atomic.Int64
+		all.Go(func() {
+			defer close(done)
+			r.parallel(kind, func(j job) {
+				if int(n.Add(1)) == len(kind) {
+					close(begun)
+				}
+				r.apply(j)
+			})
+		})
+		<-begun
+		patience := time.NewTimer(turnPatience)
+		select {
+		case <-done:
+		case <-patience.C:
+		}
+		patience.Stop()
+		start = end
+	}
+	all.Wait()
 }
 
 // parallel does jobs in their order with as many at a time as may be in flight. It returns when all

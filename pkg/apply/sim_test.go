@@ -122,6 +122,39 @@ func TestNothingHappensAtRest(t *testing.T) {
 	})
 }
 
+// Kinds go out one after another, so that what uses others finds them; one that is not answered for holds
+// nobody up.
+func TestKindsTakeTurns(t *testing.T) {
+	for latency, atMost := range map[time.Duration]time.Duration{200 * time.Millisecond: 250 * time.Millisecond, 10 * time.Second: 1100 * time.Millisecond} {
+		t.Run(latency.String(), func(t *testing.T) {
+			onSim(t, nil, func(s *stage, c *simfleet.Cluster) {
+				s.apply(configMap(s.ns, "before"))
+				c.ResetTrace()
+				c.SetFaults(simfleet.Faults{Latency: latency})
+				s.apply(
+					s.manifest("{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: web, namespace: $NS}, spec: {maxReplicas: 3, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}}}"),
+					s.deployment("web", "example.com/web:1", 0),
+					s.manifest("{apiVersion: v1, kind: Service, metadata: {name: web, namespace: $NS}, spec: {ports: [{port: 80}]}}"),
+					configMap(s.ns, "web"), configMap(s.ns, "more"),
+				)
+				sent := map[string]simfleet.Request{}
+				for _, r := range c.Requests() {
+					if r.Verb == "patch" && r.Namespace == s.ns {
+						sent[r.Resource] = r
+					}
+				}
+				order := []string{"configmaps", "services", "deployments", "horizontalpodautoscalers"}
+				for i, resource := range order[1:] {
+					pause := sent[resource].Time.Sub(sent[order[i]].Time)
+					if pause < min(latency, time.Second) || pause > atMost {
+						t.Errorf("%s follow %s after %s", resource, order[i], pause)
+					}
+				}
+			})
+		})
+	}
+}
+
 func TestEveryFaultIsOvercome(t *testing.T) {
 	for name, faults := range map[string]simfleet.Faults{
 		"429":          {TooManyRequests: 0.3, Verbs: []string{"patch", "create", "delete"}},

@@ -86,6 +86,10 @@ func rankOf(r v1alpha1.ObjectReference) rank {
 	return rankRest
 }
 
+// KindOrder returns the place of an object's kind in the order in which kinds go out within a wave, from 0; kinds
+// of one place go out together.
+func KindOrder(r v1alpha1.ObjectReference) int { return int(rankOf(r)) }
+
 // compareOperations orders the operations of a cluster as they may start: by wave, then by kind.
 // Prunes come last and in reverse, but for what takes traffic, which goes first of all.
 func compareOperations(a, b *Operation) int {
