@@ -142,9 +142,20 @@ func (w *walk) scalar(value any, t *typeSchema, path *path) {
 	case "byte":
 		text, _ := value.(string)
 		if _, err := base64.StdEncoding.DecodeString(strings.NewReplacer("\n", "", "\r", "").Replace(text)); err != nil {
-			w.fault(path, "expected base64; clear text goes into stringData")
+			w.fault(path, "expected base64%s", clearTextGoesTo(path))
 		}
 	}
+}
+
+// clearTextGoesTo says which field takes as it is what a Secret's data and a ConfigMap's binaryData take as base64.
+func clearTextGoesTo(at *path) string {
+	switch at.steps()[0].key {
+	case "data":
+		return "; clear text goes into stringData"
+	case "binaryData":
+		return "; clear text goes into data"
+	}
+	return ""
 }
 
 func (w *walk) quantity(value any, path *path) {
