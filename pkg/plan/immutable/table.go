@@ -38,7 +38,7 @@ type rule struct {
 const (
 	statefulSetName = "a field of spec other than replicas, template or updateStrategy"
 	podName         = "a field of spec other than the images"
-	claimName       = "spec, but for the requested size of a claim that is bound,"
+	claimName       = "a field of spec other than the requested size of a bound claim"
 )
 
 // kinds returns what is known of a kind.
