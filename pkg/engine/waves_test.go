@@ -13,25 +13,17 @@ import (
 	"github.com/armada-sync/armada-sync/pkg/engine"
 )
 
-const (
-	hanging = `
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web, namespace: shop, annotations: {simfleet.armada-sync.io/behaviour: hang}}
-spec:
-  replicas: 3
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec: {containers: [{name: web, image: "example.com/web:1"}]}
-`
-	afterwards = `
+const afterwards = `
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: afterwards, namespace: shop, annotations: {armada-sync.io/wave: "1"}}
 data: {a: "1", color: blue}
 `
-)
+
+// hanging is web with one replica for each cluster, none of which becomes ready.
+func hanging() string {
+	return strings.NewReplacer("namespace: shop}", "namespace: shop, annotations: {simfleet.armada-sync.io/behaviour: hang}}", "replicas: 9", "replicas: 3").Replace(web)
+}
 
 // waves is the shop with something in a later wave.
 func waves(changed map[string]string) map[string]string {
@@ -70,7 +62,7 @@ func TestAFailureKeepsLaterWavesBack(t *testing.T) {
 // Who pushes a fix for what a wave waits for need not wait for the end of that waiting.
 func TestACommitEndsAWait(t *testing.T) {
 	inWorld(t, func(w *world) {
-		w.push(waves(map[string]string{"web.yaml": hanging}))
+		w.push(waves(map[string]string{"web.yaml": hanging()}))
 		w.start()
 		w.eventually(10*time.Second, w.hasShares("web", map[string]int32{"a": 1, "b": 1, "c": 1}))
 		w.pass(5 * time.Second)
@@ -108,7 +100,7 @@ func TestALongWaitEndsAtOnce(t *testing.T) {
 func TestWavesAreOfOneSource(t *testing.T) {
 	inWorld(t, func(w *world) {
 		other := t.TempDir()
-		if err := os.WriteFile(filepath.Join(other, "web.yaml"), []byte(strings.ReplaceAll(hanging, "name: web,", "name: other,")), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(other, "web.yaml"), []byte(strings.ReplaceAll(hanging(), "name: web,", "name: other,")), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		w.adjust = func(cfg *engine.Configuration) {
@@ -133,7 +125,7 @@ func TestDriftWaitsForNothing(t *testing.T) {
 		w.start()
 		w.eventually(10*time.Second, w.hasAfterwards)
 		w.eventually(10*time.Second, func() string { return map[bool]string{true: "no dependent"}[w.data("c", "dependent", "a") == ""] })
-		files["web.yaml"] = hanging
+		files["web.yaml"] = hanging()
 		w.push(files)
 		w.pass(10 * time.Second)
 		for _, name := range []string{"afterwards", "dependent"} {
