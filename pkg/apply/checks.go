@@ -199,7 +199,7 @@ func (m *Member) compareAll(ctx context.Context) {
 		objects := m.state.all()
 		due += float64(objects.Len()) * step.Seconds() / m.opts.FullCompareInterval.Seconds()
 		for ; due >= 1; due-- {
-			// Should the others be gone meanwhile, the next in order is still known.
+			// The last one may be gone meanwhile; what comes after its key is known all the same.
 			last = objects.After(last).Key()
 			m.checks.add(check{kind: gkOfKey(last), name: nameOf(last), compare: true})
 		}

@@ -64,7 +64,7 @@ type Member struct {
 	wake, relist, served, wanted signal
 	// capacityMoved fires when nodes or pods changed.
 	capacityMoved signal
-	// notifications and discoveries hold at most one request each.
+	// notifications, discoveries and mends hold at most one request each.
 	notifications, discoveries, mends chan struct{}
 	running                           sync.WaitGroup
 	// away tells that the last probe failed.

@@ -21,7 +21,7 @@ var (
 	errOverruled = fmt.Errorf("%w: a later plan keeps the object", errStopped)
 	// errGate tells that an operation waited in vain.
 	errGate = errors.New("waits")
-	// errOrder is an errGate of which events tell that it is open.
+	// errOrder is an errGate that waits for other operations or objects: events tell when it is over.
 	errOrder = fmt.Errorf("%w", errGate)
 )
 

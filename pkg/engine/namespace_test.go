@@ -9,8 +9,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// A namespace that takes long to go, since a finalizer keeps something in it, is asked for now and then by one object for
-// all that are to be there, and all of them are back soon after its end.
+// While a namespace takes long to go, since a finalizer keeps something in it, one object asks for all that are to be there,
+// and all of them are back soon after its end.
 func TestANamespaceThatTakesLongToGoIsFilledAtOnce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.everywhere()
