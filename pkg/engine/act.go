@@ -159,26 +159,35 @@ func withFollowers(p *plan.Plan, cluster string, later func(v1alpha1.ObjectKey, 
 	}
 }
 
+// carried is the plan that a cluster's worker carries out, as far as later ones are compared with it.
+type carried struct {
+	operations map[v1alpha1.ObjectKey]*plan.Operation
+	revisions  map[string]string
+}
+
+func newCarried(p plan.ClusterPlan) *carried {
+	c := &carried{make(map[v1alpha1.ObjectKey]*plan.Operation, len(p.Operations)), p.Revisions}
+	for i := range p.Operations {
+		c.operations[p.Operations[i].Key()] = &p.Operations[i]
+	}
+	return c
+}
+
 // overtakes tells whether a plan has something to do on a cluster that is no part of what is being carried out
 // there, and no repetition of what failed: what waits there for something else must not keep it waiting.
 func overtakes(p *plan.Plan, cluster string, st siteState) bool {
 	if st.carried == nil {
 		return false
 	}
-	carried := make(map[v1alpha1.ObjectKey]*plan.Operation, len(st.carried.Operations))
-	for i := range st.carried.Operations {
-		o := &st.carried.Operations[i]
-		carried[o.Key()] = o
-	}
 	revisions := p.RevisionsAt(cluster)
 	// Secrets have no digest here: a new commit may have changed any of them.
-	sameRevision := func(source string) bool { return revisions[source] == st.carried.Revisions[source] }
+	sameRevision := func(source string) bool { return revisions[source] == st.carried.revisions[source] }
 	for _, ch := range p.Changes(cluster) {
 		if !actionable(ch) {
 			continue
 		}
 		sameDigest := func(digest string) bool { return digest == ch.Digest && (digest != "" || sameRevision(ch.Source)) }
-		if o := carried[ch.Key()]; o != nil && sameDigest(o.Digest) && (o.Action == v1alpha1.ActionPrune) == (ch.Action == v1alpha1.ActionPrune) {
+		if o := st.carried.operations[ch.Key()]; o != nil && sameDigest(o.Digest) && (o.Action == v1alpha1.ActionPrune) == (ch.Action == v1alpha1.ActionPrune) {
 			continue
 		}
 		if f, failed := st.failures[ch.Key()]; !failed || !sameDigest(f.digest) {

@@ -72,7 +72,7 @@ type siteState struct {
 	busy, offered bool
 	task          task
 	// carried is the plan that is being carried out; nil: none is.
-	carried *plan.ClusterPlan
+	carried *carried
 	// failures by object, for back-off and problems.
 	failures map[v1alpha1.ObjectKey]failure
 	// writes by object, to notice when someone undoes them again and again.
@@ -257,7 +257,7 @@ func (s *site) take() (p plan.ClusterPlan, ok bool) {
 	p, ok = t()
 	s.state.update(func(st *siteState) bool {
 		if st.busy = ok; ok {
-			st.carried = &p
+			st.carried = newCarried(p)
 		}
 		return true
 	})
